@@ -1,0 +1,1 @@
+"""The HTTP listeners: telemetry, probes and what changes state."""

@@ -1,0 +1,1 @@
+"""The development PKI and the table of good and bad certificates."""

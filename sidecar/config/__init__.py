@@ -1,0 +1,1 @@
+"""What the operator wrote: the configuration as values, and every problem in it."""

@@ -1,0 +1,1 @@
+"""Sockets: listening, dialling, and where a redirected connection was going."""

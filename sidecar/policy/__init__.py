@@ -1,0 +1,1 @@
+"""Who may reach what: the rules, and the decision that they make."""

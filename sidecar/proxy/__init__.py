@@ -1,0 +1,1 @@
+"""The life of a connection, from accept to its access record."""

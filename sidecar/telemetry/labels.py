@@ -1,0 +1,76 @@
+"""The closed sets that metrics, the access log and errors share.
+
+Every value here is public: dashboards and alerts name it. Adding one is a
+feature, changing one is a breaking change.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Which way a connection runs, seen from the application."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Reason(StrEnum):
+    """Why a handshake ended as it did."""
+
+    OK = "ok"
+    NO_CERTIFICATE = "no_certificate"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    UNKNOWN_TRUST_DOMAIN = "unknown_trust_domain"
+    UNTRUSTED_CHAIN = "untrusted_chain"
+    REVOKED = "revoked"
+    NOT_AN_SVID = "not_an_svid"
+    UNEXPECTED_PEER = "unexpected_peer"
+    PLAINTEXT = "plaintext"
+    PROTOCOL_ERROR = "protocol_error"
+    PEER_REFUSED = "peer_refused"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+
+
+class Outcome(StrEnum):
+    """How a connection ended."""
+
+    COMPLETED = "completed"
+    """Both directions ended in order."""
+    RESET_BY_DOWNSTREAM = "reset_by_downstream"
+    RESET_BY_UPSTREAM = "reset_by_upstream"
+    TRUNCATED = "truncated"
+    """A TLS peer ended its TCP stream without close_notify (RFC 8446, 6.1)."""
+    TLS_ERROR = "tls_error"
+    """TLS broke after the handshake: a bad record, or an alert from the peer."""
+    HANDSHAKE_FAILED = "handshake_failed"
+    DENIED = "denied"
+    """The policy, or a route of mode deny, said no."""
+    NO_ROUTE = "no_route"
+    """No route names the destination and the default is deny."""
+    LOOP = "loop"
+    """The destination was one of our own listeners."""
+    NO_DESTINATION = "no_destination"
+    """The kernel knows no original destination: the connection was not redirected."""
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    DRAINED = "drained"
+    """Still open when the drain deadline passed."""
+    INTERNAL_ERROR = "internal_error"
+    """A bug of ours: the log has its traceback."""
+
+
+class Verdict(StrEnum):
+    """What the policy decided, as metrics and records name it."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    AUDIT = "audit"
+    """Let through, but `default: deny` would have refused it."""
+    DRY_RUN_ALLOW = "dry_run_allow"
+    DRY_RUN_DENY = "dry_run_deny"

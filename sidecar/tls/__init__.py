@@ -1,0 +1,1 @@
+"""TLS through pyOpenSSL: contexts, handshakes and the verdict on a peer."""
