@@ -1,0 +1,276 @@
+"""The configuration as values: what `sidecar.yaml` says once it is known to be sound.
+
+Nothing here reads a file or checks a rule. The defaults stand here and nowhere else;
+`sidecar.config.structure` makes these values and refuses what breaks a rule.
+"""
+
+from __future__ import annotations
+
+# cattrs resolves the annotations below when it runs: no type-checking block.
+from collections.abc import Mapping  # noqa: TC003
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network  # noqa: TC003
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, Final, Literal
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from sidecar.policy.pattern import PeerPattern
+
+ORIGINAL: Final = "original"
+"""The destination of a redirected connection: ask the kernel where it was going."""
+
+
+@frozen
+class Endpoint:
+    """A host and a TCP port.
+
+    Attributes:
+        host: An IP address in its canonical text, without brackets, or a host name in
+            lower case.
+        port: 1 to 65535; 0, in a `listen` only, lets the kernel choose.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@frozen
+class UnixSocket:
+    """A listening socket in the file system."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@frozen
+class Listener:
+    """Where connections come in, and where each of them goes.
+
+    Attributes:
+        listen: The host is an IP address.
+        destination: One fixed endpoint, or wherever the kernel redirected from.
+    """
+
+    listen: Endpoint
+    destination: Endpoint | Literal["original"]
+
+
+class Mode(StrEnum):
+    """What an inbound port asks of a client."""
+
+    STRICT = "strict"
+    """Mutual TLS or nothing."""
+    PERMISSIVE = "permissive"
+    """Mutual TLS, and plaintext from peers that the policy knows as such."""
+    DISABLED = "disabled"
+    """No TLS: every peer is unauthenticated."""
+
+
+class MissingCertificate(StrEnum):
+    """What a TLS client without a certificate is told."""
+
+    ALERT = "alert"
+    HTTP_400 = "http-400"
+    """A readable answer for an HTTP caller."""
+
+
+@frozen
+class PortSettings:
+    """What one destination port does differently."""
+
+    mode: Mode | None = None
+    missing_certificate: MissingCertificate = MissingCertificate.ALERT
+
+
+@frozen
+class Inbound:
+    """Connections that are meant for the application."""
+
+    listeners: tuple[Listener, ...] = ()
+    mode: Mode = Mode.STRICT
+    ports: Mapping[int, PortSettings] = field(factory=dict)
+
+    def mode_of(self, port: int) -> Mode:
+        """The mode that holds for a destination port."""
+        settings = self.ports.get(port)
+        if settings is None or settings.mode is None:
+            return self.mode
+        return settings.mode
+
+    def missing_certificate(self, port: int) -> MissingCertificate:
+        """What a client without a certificate is told on a destination port."""
+        settings = self.ports.get(port)
+        return (
+            MissingCertificate.ALERT
+            if settings is None
+            else settings.missing_certificate
+        )
+
+
+class RouteMode(StrEnum):
+    """What happens to a connection of the application that a route names."""
+
+    MTLS = "mtls"
+    PLAINTEXT = "plaintext"
+    DENY = "deny"
+
+
+@frozen
+class Route:
+    """One line of the secure-naming table: who must answer at which destination.
+
+    Attributes:
+        name: Unique; it is a metric label.
+        to: Networks, and host names in lower case (to be resolved and kept fresh).
+        ports: None stands for every port.
+        mode: What happens to the connection.
+        peers: Who may answer; at least one exactly when the mode is mtls.
+    """
+
+    name: str
+    to: tuple[IPv4Network | IPv6Network | str, ...]
+    ports: frozenset[int] | None = None
+    mode: RouteMode = RouteMode.MTLS
+    peers: tuple[PeerPattern, ...] = ()
+
+
+class OutboundDefault(StrEnum):
+    """What a destination without a route gets."""
+
+    DENY = "deny"
+    PLAINTEXT = "plaintext"
+
+
+@frozen
+class Outbound:
+    """Connections that the application makes; the first matching route decides."""
+
+    listeners: tuple[Listener, ...] = ()
+    default: OutboundDefault = OutboundDefault.DENY
+    routes: tuple[Route, ...] = ()
+
+
+class NameKind(StrEnum):
+    """Which name of a peer's certificate counts."""
+
+    SPIFFE = "spiffe"
+    DNS = "dns"
+    SUBJECT = "subject"
+
+
+@frozen
+class Identity:
+    """Where our certificate and the roots of our peers come from.
+
+    Attributes:
+        certificate_chain: PEM, the leaf first; None exactly with a Workload API.
+        private_key: PEM, not encrypted; None exactly with a Workload API.
+        trust_bundles: One file for each trust domain, never merged with one another.
+        workload_api: The socket of a SPIFFE Workload API, ``unix:///path``.
+        accept: Which names of a peer's certificate count; at least one.
+        name_bundle: The roots of peers known by dns or subject; None exactly when
+            neither is accepted.
+        crl: Certificate revocation lists, PEM or DER.
+    """
+
+    certificate_chain: Path | None = None
+    private_key: Path | None = None
+    trust_bundles: Mapping[str, Path] = field(factory=dict)
+    workload_api: str | None = None
+    accept: frozenset[NameKind] = frozenset({NameKind.SPIFFE})
+    name_bundle: Path | None = None
+    crl: Path | None = None
+
+
+@frozen
+class Tls:
+    """What is offered and accepted in a handshake."""
+
+    minimum_version: Literal["1.2", "1.3"] = "1.3"
+    groups: tuple[str, ...] = ("X25519MLKEM768", "X25519", "P-256")
+
+
+@frozen
+class Limits:
+    """What one process carries at once, and how long it waits; seconds are floats.
+
+    Attributes:
+        connections: Open at once; past it the backlog waits.
+        handshakes: Under way at once.
+        connect_seconds: For dialling, all addresses together.
+        handshake_seconds: For one TLS handshake.
+        detect_seconds: For the first bytes, on a permissive port.
+        idle_seconds: Without a byte either way; 0 stands for ever.
+    """
+
+    connections: int = 10_000
+    handshakes: int = 256
+    connect_seconds: float = 10.0
+    handshake_seconds: float = 10.0
+    detect_seconds: float = 5.0
+    idle_seconds: float = 0.0
+
+
+@frozen
+class Drain:
+    """How the process ends: it accepts for the delay, then waits for the deadline."""
+
+    delay_seconds: float = 0.0
+    deadline_seconds: float = 30.0
+
+
+class LogLevel(StrEnum):
+    """The least serious message that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class AccessLevel(StrEnum):
+    """Which connections leave an access record."""
+
+    ALL = "all"
+    FAILURES = "failures"
+    NONE = "none"
+
+
+@frozen
+class Log:
+    """What is written down."""
+
+    level: LogLevel = LogLevel.INFO
+    access: AccessLevel = AccessLevel.ALL
+
+
+@frozen
+class Config:
+    """All of `sidecar.yaml`; paths in it are relative to the working directory.
+
+    Attributes:
+        policy: The file with the rules; None only when nothing comes in.
+        admin: Everything that changes state lives here.
+        telemetry: Metrics and probes, read only.
+        workers: How many processes; "auto" is one for each CPU of the cgroup.
+    """
+
+    identity: Identity
+    inbound: Inbound = Inbound()
+    outbound: Outbound = Outbound()
+    policy: Path | None = None
+    admin: Endpoint | UnixSocket = Endpoint("127.0.0.1", 15000)
+    telemetry: Endpoint = Endpoint("0.0.0.0", 15020)  # noqa: S104 - Prometheus and the kubelet come from outside the pod
+    tls: Tls = Tls()
+    limits: Limits = Limits()
+    drain: Drain = Drain()
+    workers: int | Literal["auto"] = 1
+    log: Log = Log()
