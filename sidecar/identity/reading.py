@@ -1,0 +1,95 @@
+"""Reading certificates that somebody hostile may have made.
+
+`cryptography` parses a certificate's outline when it loads it and the rest when
+it is asked for; this is the one place that asks, and the one that knows which
+exceptions come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias, TypeVar, cast
+
+from cryptography import x509
+
+Extensions: TypeAlias = Mapping[
+    x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]
+]
+
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+
+# What cryptography's lazy parts raise. ValueError: bad DER, or a value that the
+# Python class refuses. TypeError: a name attribute of a wrong ASN.1 type.
+# KeyError: an enumerated value that it has no name for (TLS feature). The two
+# of x509 derive from Exception itself.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+class SvidError(ValueError):
+    """A certificate breaks a rule; the message states which, and what was found.
+
+    Attributes:
+        code: The rule's name, e.g. ``key-usage-critical``: stable, for tests and
+            for whoever counts.
+        clause: Where the rule stands, e.g. ``X509-SVID 4.3``.
+    """
+
+    def __init__(self, code: str, clause: str, message: str) -> None:
+        super().__init__(f"{message} ({clause})")
+        self.code = code
+        self.clause = clause
+
+
+def read_extensions(certificate: x509.Certificate) -> Extensions:
+    """Return every extension by its OID, each of them parsed.
+
+    Raises:
+        SvidError: One of them cannot be parsed, or is there twice.
+    """
+    try:
+        return {extension.oid: extension for extension in certificate.extensions}
+    except _UNREADABLE as error:
+        raise SvidError(
+            "extensions-readable",
+            "RFC 5280 4.2",
+            f"extensions must be well formed, got {_reason(error)}",
+        ) from error
+
+
+def read_subject(certificate: x509.Certificate) -> x509.Name:
+    """Return the subject.
+
+    Raises:
+        SvidError: It cannot be parsed.
+    """
+    try:
+        return certificate.subject
+    except _UNREADABLE as error:
+        raise SvidError(
+            "subject-readable",
+            "RFC 5280 4.1.2.6",
+            f"subject must be well formed, got {_reason(error)}",
+        ) from error
+
+
+def value_of(extensions: Extensions, kind: type[_Kind]) -> _Kind | None:
+    """Return the extension of this kind, or None if the certificate has none."""
+    extension = extensions.get(kind.oid)
+    return None if extension is None else cast("_Kind", extension.value)
+
+
+def read_alternative_names(extensions: Extensions) -> x509.SubjectAlternativeName:
+    """Return the subject alternative names, none of them if there is no extension."""
+    names = value_of(extensions, x509.SubjectAlternativeName)
+    return x509.SubjectAlternativeName([]) if names is None else names
+
+
+def _reason(error: Exception) -> str:
+    # One line, bounded: the text may quote bytes of the certificate.
+    return f"{type(error).__name__}: {str(error)[:100]!r}"

@@ -1,0 +1,62 @@
+"""Whatever `cryptography` raises when it reads a certificate, one error comes out."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+from sidecar.identity.reading import (
+    SvidError,
+    read_alternative_names,
+    read_extensions,
+    read_subject,
+    value_of,
+)
+from tests.identity import certificates as make
+
+
+def test_extensions_are_found_by_their_oid() -> None:
+    extensions = read_extensions(make.leaf())
+    assert set(extensions) == {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    }
+    assert extensions[ExtensionOID.KEY_USAGE].critical
+
+
+def test_a_value_is_found_by_its_kind() -> None:
+    extensions = read_extensions(make.leaf())
+    assert value_of(extensions, x509.KeyUsage) == make.usage("digital_signature")
+    assert value_of(extensions, x509.NameConstraints) is None
+
+
+def test_alternative_names_are_empty_where_there_are_none() -> None:
+    assert list(read_alternative_names({})) == []
+    found = read_alternative_names(read_extensions(make.leaf()))
+    assert found.get_values_for_type(x509.UniformResourceIdentifier) == [make.SPIFFE_ID]
+
+
+@pytest.mark.parametrize("fault", make.unreadable_extensions())
+def test_extensions_that_do_not_parse_are_an_svid_error(fault: str) -> None:
+    with pytest.raises(SvidError) as caught:
+        read_extensions(make.unreadable_extensions()[fault])
+    assert caught.value.code == "extensions-readable"
+    assert caught.value.clause == "RFC 5280 4.2"
+    assert str(caught.value).endswith("(RFC 5280 4.2)")
+    assert len(str(caught.value)) < 250
+
+
+def test_the_subject_is_read() -> None:
+    name = make.subject((NameOID.ORGANIZATION_NAME, "Acme"))
+    assert read_subject(make.leaf(name=name)) == name
+
+
+@pytest.mark.parametrize("fault", make.unreadable_subjects())
+def test_a_subject_that_does_not_parse_is_an_svid_error(fault: str) -> None:
+    with pytest.raises(SvidError) as caught:
+        read_subject(make.unreadable_subjects()[fault])
+    assert caught.value.code == "subject-readable"
+    assert caught.value.clause == "RFC 5280 4.1.2.6"
