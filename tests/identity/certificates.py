@@ -89,7 +89,7 @@ SIGNER: dict[str, Extension] = {
 def build(
     extensions: Sequence[Extension],
     *,
-    name: x509.Name = NOBODY
+    name: x509.Name = NOBODY,
     signer: PrivateKey | None = None,
 ) -> x509.Certificate:
     """Return a certificate with exactly these extensions, valid for an hour."""
