@@ -73,6 +73,8 @@ class Sidecar(Process):
         ready: False starts it without waiting, to see it fail or wait.
     """
 
+    program: tuple[str, ...] = (sys.executable, "-m", "sidecar", "run", "--config")
+
     def __init__(
         self,
         folder: Path,
@@ -92,8 +94,7 @@ class Sidecar(Process):
             settings["policy"] = self.policy_file.name
             self.write_policy(policy)
         self.write_configuration(settings)
-        command = [sys.executable, "-m", "sidecar", "run", "--config"]
-        super().__init__([*command, self.configuration_file], folder, name)
+        super().__init__([*self.program, self.configuration_file], folder, name)
 
     def __enter__(self) -> Self:
         super().__enter__()
