@@ -90,6 +90,26 @@ def read_alternative_names(extensions: Extensions) -> x509.SubjectAlternativeNam
     return x509.SubjectAlternativeName([]) if names is None else names
 
 
+def read_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a PEM file in its order, at least one.
+
+    Blocks of another kind, and text between the blocks, are passed over.
+
+    Raises:
+        SvidError: There is no certificate, or one that cannot be parsed.
+    """
+    try:
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except (*_UNREADABLE, x509.InvalidVersion) as error:
+        # DER begins with a SEQUENCE, which no text does.
+        remedy = "; it may be DER: openssl x509 -inform der" if pem[:1] == b"0" else ""
+        raise SvidError(
+            "pem-readable",
+            "RFC 7468 5",
+            f"must be PEM with at least one certificate, got {_reason(error)}{remedy}",
+        ) from error
+
+
 def _reason(error: Exception) -> str:
     # One line, bounded: the text may quote bytes of the certificate.
     return f"{type(error).__name__}: {str(error)[:100]!r}"

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+from sidecar.certs import der
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,8 +93,9 @@ def build(
     *,
     name: x509.Name = NOBODY,
     signer: PrivateKey | None = None,
+    lifetime: dt.timedelta = HOUR,
 ) -> x509.Certificate:
-    """Return a certificate with exactly these extensions, valid for an hour."""
+    """Return a certificate with exactly these extensions, valid from noon."""
     private = signer or key()
     builder = (
         x509.CertificateBuilder()
@@ -101,11 +104,12 @@ def build(
         .public_key(private.public_key())
         .serial_number(1)
         .not_valid_before(NOON)
-        .not_valid_after(NOON + HOUR)
+        .not_valid_after(NOON + lifetime)
     )
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
-    return builder.sign(private, hashes.SHA256())
+    edwards = isinstance(private, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return builder.sign(private, None if edwards else hashes.SHA256())
 
 
 def leaf(
@@ -122,19 +126,19 @@ def signer(*, name: x509.Name = ACME, **changes: Extension | None) -> x509.Certi
     return build([e for e in (SIGNER | changes).values() if e], name=name)
 
 
-def raw(oid: x509.ObjectIdentifier, der: bytes) -> Extension:
+def raw(oid: x509.ObjectIdentifier, value: bytes) -> Extension:
     """Return an extension of any content, also what the classes refuse to hold."""
-    return x509.UnrecognizedExtension(oid, der), False
+    return x509.UnrecognizedExtension(oid, value), False
 
 
 def patched(
     certificate: x509.Certificate, old: bytes, new: bytes, times: int = 1
 ) -> x509.Certificate:
     """Return *certificate* with bytes of its DER replaced (the signature breaks)."""
-    der = certificate.public_bytes(Encoding.DER)
-    assert der.count(old) == times
+    encoded = certificate.public_bytes(Encoding.DER)
+    assert encoded.count(old) == times
     assert len(old) == len(new)
-    return x509.load_der_x509_certificate(der.replace(old, new))
+    return x509.load_der_x509_certificate(encoded.replace(old, new))
 
 
 def duplicated_extension() -> x509.Certificate:
@@ -173,6 +177,14 @@ def unreadable_subjects(**changes: Extension | None) -> dict[str, x509.Certifica
         "a bit string": patched(good, old, b"\x03" + old[1:], times=2),
         "not utf-8": patched(good, old, b"\x0c\x0a\xff\xffreadable", times=2),
     }
+
+
+def version_1(*, name: x509.Name = NOBODY) -> x509.Certificate:
+    """Return a certificate of X.509 version 1, which has no extensions."""
+    tbs = build([], name=name).tbs_certificate_bytes
+    # RFC 5280 4.1.2.1: version 1 is the default, and left out.
+    _, *rest = der.elements(der.split(tbs)[1])
+    return der.sign(der.encode(der.SEQUENCE, *rest), key())
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

@@ -77,6 +77,15 @@ def test_the_common_name_is_no_dns_name() -> None:
     assert names(subject=subject).dns == frozenset()
 
 
+def test_a_value_of_a_forbidden_length_is_read_all_the_same() -> None:
+    """RFC 5280, appendix A: a country has two letters. The library only warns."""
+    acme = make.leaf(name=make.subject((NameOID.ORGANIZATION_NAME, "CHE")), san=None)
+    organization, country = b"\x06\x03\x55\x04\x0a", b"\x06\x03\x55\x04\x06"
+    certificate = make.patched(acme, organization, country, times=2)
+    with pytest.warns(UserWarning, match="length must be"):
+        assert CertificateNames.of(certificate).subject == (("C", "CHE"),)
+
+
 def test_no_name_at_all_is_a_result_too() -> None:
     nobody = names(subject=x509.Name([]))
     assert nobody == CertificateNames(frozenset(), ())

@@ -1,0 +1,324 @@
+"""SVIDs of peers and our own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    rsa,
+    x25519,
+)
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from hypothesis import given, strategies as st
+
+from sidecar.identity.names import CertificateNames
+from sidecar.identity.spiffe_id import SpiffeId
+from sidecar.identity.svid import (
+    PrivateKey,
+    Svid,
+    SvidError,
+    check_signing_certificate,
+    has_spiffe_uri,
+    leaf_spiffe_id,
+)
+from tests.identity import certificates as make
+from tests.identity.certificates import key, key_pem, leaf, pem, sans, signer, usage
+
+GOOD_DER = leaf().public_bytes(Encoding.DER)
+NO_SPIFFE_ID = leaf(san=None, name=make.ACME)
+
+
+# --- peers ----------------------------------------------------------------------
+
+
+def test_a_leaf_gives_its_spiffe_id() -> None:
+    assert leaf_spiffe_id(leaf()) == SpiffeId.parse(make.SPIFFE_ID)
+
+
+def test_the_longest_spiffe_id_is_given_whole() -> None:
+    """SPIFFE-ID 2.3."""
+    longest = "spiffe://example.org/".ljust(2048, "a")
+    assert str(leaf_spiffe_id(leaf(san=(sans(longest), True)))) == longest
+
+
+def test_a_broken_rule_is_an_svid_error_with_its_clause() -> None:
+    with pytest.raises(SvidError, match="keyCertSign") as caught:
+        leaf_spiffe_id(leaf(usage=(usage("digital_signature", "key_cert_sign"), True)))
+    assert caught.value.clause == "X509-SVID 4.3"
+
+
+def test_a_signing_certificate_never_names_a_peer() -> None:
+    """X509-SVID 3.2, 5.2."""
+    with pytest.raises(SvidError):
+        leaf_spiffe_id(signer())
+
+
+@pytest.mark.parametrize("fault", make.unreadable_extensions())
+def test_an_unreadable_certificate_names_nobody(fault: str) -> None:
+    certificate = make.unreadable_extensions()[fault]
+    for read in (leaf_spiffe_id, has_spiffe_uri):
+        with pytest.raises(SvidError):
+            read(certificate)
+    with pytest.raises(SvidError):
+        check_signing_certificate(certificate, "example.org")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(GOOD_DER) - 1), st.integers(1, 255)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_mutated_certificate_is_an_svid_or_an_svid_error(
+    flips: list[tuple[int, int]],
+) -> None:
+    der = bytearray(GOOD_DER)
+    for place, bits in flips:
+        der[place] ^= bits
+    try:
+        certificate = x509.load_der_x509_certificate(bytes(der))
+    except (ValueError, x509.InvalidVersion):
+        return
+    for read in (leaf_spiffe_id, has_spiffe_uri, CertificateNames.of):
+        with contextlib.suppress(SvidError):
+            read(certificate)
+
+
+@pytest.mark.parametrize(
+    ("san", "claims"),
+    [
+        (sans(make.SPIFFE_ID), True),
+        (sans("SPIFFE://example.org/a"), True),
+        (sans("https://a.org", "spiffe:nonsense"), True),
+        (sans("https://a.org", dns=["a.org"]), False),
+        (sans(dns=["spiffe.org"]), False),
+        (None, False),
+    ],
+)
+def test_a_claim_of_a_spiffe_id_is_seen_whether_it_is_valid_or_not(
+    san: x509.SubjectAlternativeName | None, claims: bool
+) -> None:
+    certificate = leaf(san=(san, True) if san else None, name=make.ACME)
+    assert has_spiffe_uri(certificate) is claims
+
+
+# --- signing certificates ---------------------------------------------------------
+
+
+def test_a_signing_certificate_may_sign_for_its_trust_domain() -> None:
+    check_signing_certificate(signer(), "example.org")
+
+
+def test_a_signing_certificate_needs_no_spiffe_id() -> None:
+    """X509-SVID 3.2: it should have one."""
+    check_signing_certificate(signer(san=None), "example.org")
+
+
+def test_a_signing_certificate_of_another_trust_domain_is_refused() -> None:
+    with pytest.raises(SvidError, match=r"'example\.org'.*got 'other\.test'") as caught:
+        check_signing_certificate(
+            signer(san=(sans("spiffe://other.test"), True)), "example.org"
+        )
+    assert caught.value.code == "signer-trust-domain"
+    assert caught.value.clause == "X509-SVID 3.2"
+
+
+def test_a_leaf_is_no_signing_certificate() -> None:
+    with pytest.raises(SvidError, match="cA true"):
+        check_signing_certificate(leaf(), "example.org")
+
+
+# --- our own ----------------------------------------------------------------------
+
+
+def test_an_svid_is_read_from_pem() -> None:
+    chain = (leaf(), signer())
+    svid = Svid.from_pem(pem(*chain), key_pem(key()), accept_names=False)
+    assert svid.chain == chain
+    assert svid.leaf == chain[0]
+    assert svid.name == SpiffeId.parse(make.SPIFFE_ID)
+    assert svid.not_valid_after == make.NOON + make.HOUR
+
+
+def test_the_key_is_never_printed() -> None:
+    svid = Svid.from_pem(pem(leaf()), key_pem(key()), accept_names=False)
+    assert "private" not in repr(svid)
+    assert "example.org" in repr(svid)
+
+
+def test_svids_are_equal_if_their_chains_are() -> None:
+    """The key follows from the chain."""
+    chain, private = pem(leaf()), key_pem(key())
+    one = Svid.from_pem(chain, private, accept_names=False)
+    assert one == Svid.from_pem(chain, private, accept_names=True)
+    assert one != Svid.from_pem(pem(leaf(), signer()), private, accept_names=False)
+
+
+@pytest.mark.parametrize(
+    "private",
+    [
+        rsa.generate_private_key(65537, 2048),
+        ec.generate_private_key(ec.SECP384R1()),
+    ],
+    ids=["rsa", "p-384"],
+)
+def test_keys_of_other_kinds_are_read(private: PrivateKey) -> None:
+    certificate = make.build(list(make.LEAF.values()), signer=private)
+    svid = Svid.from_pem(pem(certificate), key_pem(private), accept_names=False)
+    assert svid.private_key.public_key() == private.public_key()
+
+
+@pytest.mark.parametrize(
+    "private",
+    [ed25519.Ed25519PrivateKey.generate(), ed448.Ed448PrivateKey.generate()],
+    ids=["ed25519", "ed448"],
+)
+def test_edwards_keys_are_read(private: PrivateKey) -> None:
+    certificate = make.build(list(make.LEAF.values()), signer=private)
+    svid = Svid.from_pem(pem(certificate), key_pem(private), accept_names=False)
+    assert svid.private_key.public_key() == private.public_key()
+
+
+def test_a_leaf_without_a_spiffe_id_is_known_by_its_names_where_they_count() -> None:
+    svid = Svid.from_pem(pem(NO_SPIFFE_ID), key_pem(key()), accept_names=True)
+    assert svid.name == CertificateNames(frozenset(), (("O", "Acme"),))
+
+
+def test_a_leaf_without_a_spiffe_id_is_refused_where_they_do_not() -> None:
+    with pytest.raises(SvidError, match="exactly one URI SAN"):
+        Svid.from_pem(pem(NO_SPIFFE_ID), key_pem(key()), accept_names=False)
+
+
+def test_a_bad_spiffe_id_is_not_passed_over_for_other_names() -> None:
+    bad = leaf(san=(sans("SPIFFE://example.org/a", dns=["a.org"]), True))
+    with pytest.raises(SvidError, match="must be a SPIFFE ID"):
+        Svid.from_pem(pem(bad), key_pem(key()), accept_names=True)
+
+
+@pytest.mark.parametrize("accept_names", [False, True])
+def test_a_good_spiffe_id_counts_whether_names_do_or_not(accept_names: bool) -> None:
+    svid = Svid.from_pem(pem(leaf()), key_pem(key()), accept_names=accept_names)
+    assert isinstance(svid.name, SpiffeId)
+
+
+@pytest.mark.parametrize(
+    ("chain", "rule"),
+    [
+        (b"", "must be PEM with at least one certificate"),
+        (b"hello", "must be PEM"),
+        (key_pem(key()), "must be PEM with at least one certificate"),
+        (GOOD_DER, "it may be DER"),
+        (pem(leaf())[:200], "must be PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "PEM"),
+    ],
+)
+def test_a_chain_that_cannot_be_read_is_an_svid_error(chain: bytes, rule: str) -> None:
+    with pytest.raises(SvidError, match=rule) as caught:
+        Svid.from_pem(chain, key_pem(key()), accept_names=False)
+    assert caught.value.code == "pem-readable"
+
+
+ENCRYPTED = key().private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")
+)
+WRONG_KIND = (
+    x25519.X25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    ),
+    dsa.generate_private_key(1024).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("private", "code", "rule"),
+    [
+        (b"", "private-key-readable", "must be a private key in PEM"),
+        (b"hello", "private-key-readable", "must be a private key in PEM"),
+        (pem(leaf()), "private-key-readable", "must be a private key in PEM"),
+        (ENCRYPTED, "private-key-readable", "openssl pkey"),
+        (WRONG_KIND[0], "private-key-kind", "got X25519"),
+        (WRONG_KIND[1], "private-key-kind", "got DSA"),
+        (key_pem(key("other")), "private-key-belongs", "the key of none of them"),
+    ],
+)
+def test_a_key_that_will_not_do_is_an_svid_error(
+    private: bytes, code: str, rule: str
+) -> None:
+    with pytest.raises(SvidError, match=rule) as caught:
+        Svid.from_pem(pem(leaf()), private, accept_names=False)
+    assert caught.value.code == code
+
+
+def test_a_key_error_never_quotes_the_file() -> None:
+    secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+    with pytest.raises(SvidError) as caught:
+        Svid.from_pem(pem(leaf()), secret, accept_names=False)
+    assert "c2VjcmV0" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_chain_in_the_wrong_order_is_explained() -> None:
+    authority = make.build(list(make.SIGNER.values()), signer=key("ca"))
+    with pytest.raises(SvidError, match="certificate 2: put the leaf first"):
+        Svid.from_pem(pem(authority, leaf()), key_pem(key()), accept_names=False)
+
+
+def test_a_certificate_with_an_unknown_kind_of_key_is_not_ours() -> None:
+    odd = make.patched(
+        leaf(),
+        b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01",
+        b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x7f",
+    )
+    with pytest.raises(SvidError, match="the key of none of them"):
+        Svid.from_pem(pem(odd), key_pem(key()), accept_names=False)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_any_files_are_an_svid_or_an_svid_error(chain: bytes, private: bytes) -> None:
+    with pytest.raises(SvidError):
+        Svid.from_pem(chain, private, accept_names=True)
+
+
+@pytest.mark.parametrize("cut", range(0, len(pem(leaf())), 37))
+def test_every_prefix_of_a_chain_is_refused(cut: int) -> None:
+    with pytest.raises(SvidError):
+        Svid.from_pem(pem(leaf())[:cut], key_pem(key()), accept_names=False)
+
+
+SECOND = dt.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [
+        (make.NOON - SECOND, "not-yet-valid"),
+        (make.NOON, None),
+        (make.NOON + make.HOUR, None),
+        (make.NOON + make.HOUR + SECOND, "expired"),
+    ],
+)
+def test_both_ends_belong_to_the_validity(now: dt.datetime, code: str | None) -> None:
+    """RFC 5280 4.1.2.5: inclusive."""
+    svid = Svid.from_pem(pem(leaf()), key_pem(key()), accept_names=False)
+    if code is None:
+        svid.check_time(now)
+        return
+    with pytest.raises(SvidError, match="must be valid") as caught:
+        svid.check_time(now)
+    assert caught.value.code == code
+    assert caught.value.clause == "RFC 5280 4.1.2.5"
