@@ -6,16 +6,16 @@ Nothing here reads a file or checks a rule. The defaults stand here and nowhere 
 
 from __future__ import annotations
 
-# cattrs resolves the annotations below when it runs: no type-checking block.
-from collections.abc import Mapping  # noqa: TC003
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network  # noqa: TC003
-from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Network, IPv6Network
+    from pathlib import Path
+
     from sidecar.policy.pattern import PeerPattern
 
 ORIGINAL: Final = "original"

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-_SHOWN: Final = 200
+_SHOWN: Final = 100
 """How many problems the text of an error lists: past that nobody reads on, and a
 policy of 100,000 broken rules would fill a log."""
 

@@ -1,0 +1,175 @@
+"""From the files to the values; every problem of a file at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve, frozen
+
+from sidecar.config.config_rules import broken_rules, unknown_kind
+from sidecar.config.files import UnreadableError, read_bounded
+from sidecar.config.model import Config, Identity, NameKind
+from sidecar.config.place import Finding, Index, Invalid
+from sidecar.config.policy_sections import read_whole_policy
+from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.sections import SECTIONS, read_whole_config
+from sidecar.config.yaml_document import parse_document
+from sidecar.policy.model import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sidecar.config.document import Document
+
+_MIB: Final = 1024 * 1024
+_LARGEST_CONFIG: Final = _MIB
+_LARGEST_POLICY: Final = 64 * _MIB
+
+
+def load_config(path: Path) -> Config:
+    """Load `sidecar.yaml`; relative paths in it start at its directory.
+
+    Raises:
+        ConfigError: The file cannot be read or breaks rules; it carries every
+            problem. No other exception escapes, whatever the file.
+    """
+    reading = read_config(path)
+    if reading.findings:
+        raise ConfigError(str(path), reading.problems)
+    return reading.config
+
+
+def load_policy(path: Path, accept: frozenset[NameKind]) -> Policy:
+    """Load `policy.yaml`.
+
+    Args:
+        path: The file.
+        accept: Which names of a peer's certificate count (`Identity.accept`).
+
+    Raises:
+        ConfigError: The file cannot be read or breaks rules; it carries every
+            problem. No other exception escapes, whatever the file.
+    """
+    return read_policy(path, accept).policy
+
+
+@frozen
+class ConfigReading:
+    """As much of a configuration as can be understood.
+
+    Attributes:
+        document: What the file says.
+        config: The values; an unreadable section has its defaults.
+        unreadable: The names of those sections.
+        findings: What is wrong, in no order.
+    """
+
+    document: Document
+    config: Config
+    unreadable: frozenset[str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong, in the order of the file."""
+        return self.document.problems(self.findings)
+
+
+@frozen
+class PolicyReading:
+    """A sound policy, and the file that says it."""
+
+    document: Document
+    policy: Policy
+
+
+def read_config(path: Path) -> ConfigReading:
+    """Read `sidecar.yaml` as far as it goes.
+
+    Raises:
+        ConfigError: It is no YAML file with a mapping at the top.
+    """
+    document = _read_document(path, _LARGEST_CONFIG)
+    findings = [*document.findings]
+    unreadable: frozenset[str] = frozenset()
+    try:
+        config = read_whole_config(document.root, None)
+    except Invalid as error:
+        findings.extend(error.findings)
+        unreadable = frozenset(str(finding.place[0]) for finding in error.findings)
+        config = _read_sections(document, unreadable)
+    findings.extend(broken_rules(config, unreadable))
+    config = _resolve(config, path.parent)
+    return ConfigReading(document, config, unreadable, tuple(findings))
+
+
+def read_policy(path: Path, accept: frozenset[NameKind]) -> PolicyReading:
+    """Read `policy.yaml`, for whoever has more to say about its places.
+
+    Raises:
+        ConfigError: As for `load_policy`.
+    """
+    document = _read_document(path, _LARGEST_POLICY)
+    findings = [*document.findings]
+    try:
+        policy = read_whole_policy(document.root, None)
+    except Invalid as error:
+        findings.extend(error.findings)
+        policy = Policy()
+    findings.extend(_unknown_kinds(policy, accept))
+    if findings:
+        raise ConfigError(str(path), document.problems(findings))
+    return PolicyReading(document, policy)
+
+
+def _read_document(path: Path, most: int) -> Document:
+    source = str(path)
+    try:
+        data = read_bounded(path, most)
+    except UnreadableError as error:
+        raise ConfigError(source, (Problem("", str(error), None, source),)) from None
+    return parse_document(data, source)
+
+
+def _read_sections(document: Document, unreadable: frozenset[str]) -> Config:
+    sections: dict[str, Any] = {
+        key: read(document.root[key], None)
+        for key, read in SECTIONS.items()
+        if key in document.root and key not in unreadable
+    }
+    sections.setdefault("identity", Identity())
+    return Config(**sections)
+
+
+def _unknown_kinds(policy: Policy, accept: frozenset[NameKind]) -> Iterator[Finding]:
+    for rule_at, rule in enumerate(policy.rules):
+        for at, peer in enumerate(rule.peers):
+            if what := unknown_kind(peer, accept):
+                yield Finding(("rules", Index(rule_at), "peers", Index(at)), what)
+
+
+def _resolve(config: Config, base: Path) -> Config:
+    """Let relative paths start where the file is, wherever the process runs."""
+    identity = config.identity
+    beside = partial(_beside, base)
+    return evolve(
+        config,
+        identity=evolve(
+            identity,
+            certificate_chain=beside(identity.certificate_chain),
+            private_key=beside(identity.private_key),
+            trust_bundles={
+                trust_domain: base / path
+                for trust_domain, path in identity.trust_bundles.items()
+            },
+            name_bundle=beside(identity.name_bundle),
+            crl=beside(identity.crl),
+        ),
+        policy=beside(config.policy),
+    )
+
+
+def _beside(base: Path, path: Path | None) -> Path | None:
+    return None if path is None else base / path
