@@ -1,22 +1,25 @@
 """X.509-SVIDs: the SPIFFE ID of a peer's certificate, and our own chain and key.
 
-The rules are in `sidecar.identity.rules`. Whether a chain leads to a root, whether
+The rules are in `leaf_rules` and `signer_rules`. Whether a chain leads to a root, whether
 it is expired and whether it is revoked is checked by OpenSSL in the handshake.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 from attrs import field, frozen
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sidecar.identity.facts import Facts
+from sidecar.identity.leaf_rules import LEAF_RULES
 from sidecar.identity.names import CertificateNames
+from sidecar.identity.private_key import (
+    PrivateKey,
+    check_belongs,
+    read_private_key,
+)
 from sidecar.identity.reading import SvidError, read_pem
-from sidecar.identity.rules import LEAF_RULES, SIGNER_RULES
+from sidecar.identity.signer_rules import SIGNER_RULES
 from sidecar.identity.spiffe_id import SpiffeId, parse_trust_domain_id
 
 if TYPE_CHECKING:
@@ -34,21 +37,6 @@ __all__ = [
     "has_spiffe_uri",
     "leaf_spiffe_id",
 ]
-
-PrivateKey: TypeAlias = (
-    rsa.RSAPrivateKey
-    | ec.EllipticCurvePrivateKey
-    | ed25519.Ed25519PrivateKey
-    | ed448.Ed448PrivateKey
-)
-"""The keys that can sign a TLS handshake."""
-
-_KINDS: Final = (
-    rsa.RSAPrivateKey,
-    ec.EllipticCurvePrivateKey,
-    ed25519.Ed25519PrivateKey,
-    ed448.Ed448PrivateKey,
-)
 
 
 def leaf_spiffe_id(certificate: x509.Certificate) -> SpiffeId:
@@ -128,8 +116,8 @@ class Svid:
                 with ``private-key``.
         """
         certificates = read_pem(chain)
-        private_key = _read_key(key)
-        _check_key(private_key, certificates)
+        private_key = read_private_key(key)
+        check_belongs(private_key, certificates)
         leaf = certificates[0]
         if accept_names and not has_spiffe_uri(leaf):
             return cls(certificates, private_key, CertificateNames.of(leaf))
@@ -167,54 +155,3 @@ class Svid:
                 clause,
                 f"must be valid until after {now.isoformat()}, got {end.isoformat()}",
             )
-
-
-def _read_key(pem: bytes) -> PrivateKey:
-    try:
-        key = load_pem_private_key(pem, None)
-    except TypeError as error:
-        raise SvidError(
-            "private-key-readable",
-            "RFC 7468 11",
-            "the private key must not be encrypted, got one that needs a password; "
-            "decrypt it with openssl pkey",
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        # The library's message may quote the key: it stays out of ours.
-        raise SvidError(
-            "private-key-readable",
-            "RFC 7468 10",
-            "must be a private key in PEM, got something else",
-        ) from error
-    if not isinstance(key, _KINDS):
-        raise SvidError(
-            "private-key-kind",
-            "RFC 8446 4.2.3",
-            "the private key must be RSA, EC, Ed25519 or Ed448, "
-            f"got {type(key).__name__}",
-        )
-    return key
-
-
-def _check_key(key: PrivateKey, chain: tuple[x509.Certificate, ...]) -> None:
-    public = key.public_key()
-    owners = [n for n, owned in enumerate(chain, 1) if _public_key(owned) == public]
-    if 1 in owners:
-        return
-    got = (
-        f"the key of certificate {owners[0]}: put the leaf first"
-        if owners
-        else "the key of none of them"
-    )
-    raise SvidError(
-        "private-key-belongs",
-        "SPIFFE-ID 3.2",
-        f"the private key must belong to the first certificate, got {got}",
-    )
-
-
-def _public_key(certificate: x509.Certificate) -> object:
-    try:
-        return certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return None  # a key of an unknown kind is certainly not ours

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from sidecar.certs import der
+from sidecar.identity.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import (
         CertificateIssuerPrivateKeyTypes as PrivateKey,
     )
+
+    from sidecar.identity.rules import Rule
 
 NOON = dt.datetime(2030, 1, 1, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -185,6 +188,12 @@ def version_1(*, name: x509.Name = NOBODY) -> x509.Certificate:
     # RFC 5280 4.1.2.1: version 1 is the default, and left out.
     _, *rest = der.elements(der.split(tbs)[1])
     return der.sign(der.encode(der.SEQUENCE, *rest), key())
+
+
+def broken(rules: Iterable[Rule], certificate: x509.Certificate) -> dict[str, str]:
+    """Return the clause of every broken rule by its code."""
+    facts = Facts.of(certificate)
+    return {rule.code: rule.clause for rule in rules if rule.found(facts) is not None}
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

@@ -79,7 +79,9 @@ def test_a_bundle_needs_a_trust_domain(trust_domain: str) -> None:
         TrustBundle.from_pem(trust_domain, pem(ROOT))
 
 
-@pytest.mark.parametrize("text", [b"", b"hello", make.key_pem(make.key())])
+@pytest.mark.parametrize(
+    "text", [b"", b"hello", make.key_pem(make.key())], ids=["empty", "text", "key"]
+)
 def test_a_bundle_needs_a_certificate(text: bytes) -> None:
     """An empty file would mean that nothing of the trust domain is trusted."""
     with pytest.raises(BundleError, match="at least one certificate"):

@@ -7,26 +7,14 @@ import datetime as dt
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import (
-    dsa,
-    ec,
-    ed448,
-    ed25519,
-    rsa,
-    x25519,
-)
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    NoEncryption,
-    PrivateFormat,
 )
 from hypothesis import given, strategies as st
 
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.identity.svid import (
-    PrivateKey,
     Svid,
     SvidError,
     check_signing_certificate,
@@ -167,31 +155,6 @@ def test_svids_are_equal_if_their_chains_are() -> None:
     assert one != Svid.from_pem(pem(leaf(), signer()), private, accept_names=False)
 
 
-@pytest.mark.parametrize(
-    "private",
-    [
-        rsa.generate_private_key(65537, 2048),
-        ec.generate_private_key(ec.SECP384R1()),
-    ],
-    ids=["rsa", "p-384"],
-)
-def test_keys_of_other_kinds_are_read(private: PrivateKey) -> None:
-    certificate = make.build(list(make.LEAF.values()), signer=private)
-    svid = Svid.from_pem(pem(certificate), key_pem(private), accept_names=False)
-    assert svid.private_key.public_key() == private.public_key()
-
-
-@pytest.mark.parametrize(
-    "private",
-    [ed25519.Ed25519PrivateKey.generate(), ed448.Ed448PrivateKey.generate()],
-    ids=["ed25519", "ed448"],
-)
-def test_edwards_keys_are_read(private: PrivateKey) -> None:
-    certificate = make.build(list(make.LEAF.values()), signer=private)
-    svid = Svid.from_pem(pem(certificate), key_pem(private), accept_names=False)
-    assert svid.private_key.public_key() == private.public_key()
-
-
 def test_a_leaf_without_a_spiffe_id_is_known_by_its_names_where_they_count() -> None:
     svid = Svid.from_pem(pem(NO_SPIFFE_ID), key_pem(key()), accept_names=True)
     assert svid.name == CertificateNames(frozenset(), (("O", "Acme"),))
@@ -217,12 +180,18 @@ def test_a_good_spiffe_id_counts_whether_names_do_or_not(accept_names: bool) -> 
 @pytest.mark.parametrize(
     ("chain", "rule"),
     [
-        (b"", "must be PEM with at least one certificate"),
-        (b"hello", "must be PEM"),
-        (key_pem(key()), "must be PEM with at least one certificate"),
-        (GOOD_DER, "it may be DER"),
-        (pem(leaf())[:200], "must be PEM"),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "PEM"),
+        pytest.param(b"", "must be PEM with at least one certificate", id="empty"),
+        pytest.param(b"hello", "must be PEM", id="text"),
+        pytest.param(
+            key_pem(key()), "must be PEM with at least one certificate", id="key"
+        ),
+        pytest.param(GOOD_DER, "it may be DER", id="der"),
+        pytest.param(pem(leaf())[:200], "must be PEM", id="prefix"),
+        pytest.param(
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "PEM",
+            id="garbage",
+        ),
     ],
 )
 def test_a_chain_that_cannot_be_read_is_an_svid_error(chain: bytes, rule: str) -> None:
@@ -231,61 +200,9 @@ def test_a_chain_that_cannot_be_read_is_an_svid_error(chain: bytes, rule: str) -
     assert caught.value.code == "pem-readable"
 
 
-ENCRYPTED = key().private_bytes(
-    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")
-)
-WRONG_KIND = (
-    x25519.X25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    ),
-    dsa.generate_private_key(1024).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    ),
-)
-
-
-@pytest.mark.parametrize(
-    ("private", "code", "rule"),
-    [
-        (b"", "private-key-readable", "must be a private key in PEM"),
-        (b"hello", "private-key-readable", "must be a private key in PEM"),
-        (pem(leaf()), "private-key-readable", "must be a private key in PEM"),
-        (ENCRYPTED, "private-key-readable", "openssl pkey"),
-        (WRONG_KIND[0], "private-key-kind", "got X25519"),
-        (WRONG_KIND[1], "private-key-kind", "got DSA"),
-        (key_pem(key("other")), "private-key-belongs", "the key of none of them"),
-    ],
-)
-def test_a_key_that_will_not_do_is_an_svid_error(
-    private: bytes, code: str, rule: str
-) -> None:
-    with pytest.raises(SvidError, match=rule) as caught:
-        Svid.from_pem(pem(leaf()), private, accept_names=False)
-    assert caught.value.code == code
-
-
-def test_a_key_error_never_quotes_the_file() -> None:
-    secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
-    with pytest.raises(SvidError) as caught:
-        Svid.from_pem(pem(leaf()), secret, accept_names=False)
-    assert "c2VjcmV0" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_chain_in_the_wrong_order_is_explained() -> None:
-    authority = make.build(list(make.SIGNER.values()), signer=key("ca"))
-    with pytest.raises(SvidError, match="certificate 2: put the leaf first"):
-        Svid.from_pem(pem(authority, leaf()), key_pem(key()), accept_names=False)
-
-
-def test_a_certificate_with_an_unknown_kind_of_key_is_not_ours() -> None:
-    odd = make.patched(
-        leaf(),
-        b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01",
-        b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x7f",
-    )
-    with pytest.raises(SvidError, match="the key of none of them"):
-        Svid.from_pem(pem(odd), key_pem(key()), accept_names=False)
+def test_a_key_that_is_not_the_leafs_is_an_svid_error() -> None:
+    with pytest.raises(SvidError, match="must belong to the first certificate"):
+        Svid.from_pem(pem(leaf()), key_pem(key("other")), accept_names=False)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
@@ -294,10 +211,12 @@ def test_any_files_are_an_svid_or_an_svid_error(chain: bytes, private: bytes) ->
         Svid.from_pem(chain, private, accept_names=True)
 
 
-@pytest.mark.parametrize("cut", range(0, len(pem(leaf())), 37))
-def test_every_prefix_of_a_chain_is_refused(cut: int) -> None:
+@pytest.mark.parametrize("twentieths", range(20))
+def test_every_prefix_of_a_chain_is_refused(twentieths: int) -> None:
+    chain = pem(leaf())
+    cut = len(chain) * twentieths // 20
     with pytest.raises(SvidError):
-        Svid.from_pem(pem(leaf())[:cut], key_pem(key()), accept_names=False)
+        Svid.from_pem(chain[:cut], key_pem(key()), accept_names=False)
 
 
 SECOND = dt.timedelta(seconds=1)
