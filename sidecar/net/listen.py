@@ -1,0 +1,81 @@
+"""Listening sockets, and accepting from them without falling over."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sidecar.net.sockopt import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.config.model import Endpoint
+
+# As many as the kernel may hold (net.core.somaxconn cuts it): a burst of a
+# thousand connections waits here rather than being refused.
+_BACKLOG: Final = 4096
+
+# Out of file descriptors or memory: ours to wait out (accept(2)).
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BACKOFF_FIRST: Final = 0.005
+_BACKOFF_LAST: Final = 1.0
+
+
+def bind(listen: Endpoint) -> socket.socket:
+    """Bind and listen; ``[::]`` serves IPv4 too.
+
+    Raises:
+        OSError: The address is in use, is not ours, or the port needs a privilege.
+    """
+    ipv6 = ipaddress.ip_address(listen.host).version == 6
+    sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ipv6:
+            wildcard = ipaddress.ip_address(listen.host).is_unspecified
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not wildcard)
+        # Accepted sockets inherit these, which saves six system calls on each.
+        guard(sock)
+        sock.bind((listen.host, listen.port))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def accept(
+    listener: socket.socket, exhausted: Callable[[OSError, float], None]
+) -> tuple[socket.socket, tuple[str, int]]:
+    """Wait for one connection and accept it.
+
+    Out of descriptors or memory it waits, from 5 ms to 1 s, says so to *exhausted*
+    and tries again: the connections stay in the backlog. Errors of a single
+    connection (it was reset before we came) pass over it.
+
+    Raises:
+        OSError: The listener itself is broken.
+    """
+    pause = _BACKOFF_FIRST
+    while True:
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(listener)
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                exhausted(error, pause)
+                await trio.sleep(pause)
+                pause = min(pause * 2, _BACKOFF_LAST)
+            elif error.errno in {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}:
+                raise
+            # accept(2): Linux hands on pending network errors of the connection.
+        else:
+            sock.setblocking(False)
+            return sock, address

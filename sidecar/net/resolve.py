@@ -1,0 +1,81 @@
+"""Host names of the configuration, resolved beforehand and kept fresh.
+
+A connection never waits for a name server: it takes the addresses that are known.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_LOG = logging.getLogger(__name__)
+
+# Kubernetes' DNS answers live 5 to 30 seconds; getaddrinfo does not tell.
+_FRESH_SECONDS: Final = 15.0
+_RETRY_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 5.0
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _resolve(name: str) -> tuple[str, ...]:
+    found = await trio.socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+class HostTable:
+    """The addresses of every host name that the configuration mentions."""
+
+    def __init__(self, hosts: Iterable[str], changed: Callable[[], None]) -> None:
+        """Know *hosts*; call *changed* whenever an answer differs from the last."""
+        self._known: dict[str, tuple[str, ...]] = {
+            name.lower(): () for name in hosts if not _is_literal(name)
+        }
+        self._changed = changed
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """Give the addresses of *host*: itself if it is one, () while unknown."""
+        known = self._known.get(host.lower())
+        return (host,) if known is None else known
+
+    def unresolved(self) -> list[str]:
+        """Name the hosts that have no address yet."""
+        return [name for name, known in self._known.items() if not known]
+
+    async def refresh(self) -> None:
+        """Ask for every name once; a name that fails keeps its last good answer."""
+        async with trio.open_nursery() as nursery:
+            for name in self._known:
+                nursery.start_soon(self._refresh_one, name)
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever; a name without an answer is asked for more often."""
+        while self._known:
+            await self.refresh()
+            await trio.sleep(_RETRY_SECONDS if self.unresolved() else _FRESH_SECONDS)
+
+    async def _refresh_one(self, name: str) -> None:
+        try:
+            with trio.fail_after(_ANSWER_SECONDS):
+                found = await _resolve(name)
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
+            _LOG.warning(
+                "a host name did not resolve", extra={"host": name, "error": str(error)}
+            )
+            return
+        if set(found) != set(self._known[name]):
+            self._known[name] = found
+            self._changed()

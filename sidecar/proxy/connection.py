@@ -1,0 +1,81 @@
+"""What is known of one connection, from accept to its access record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from sidecar.telemetry.labels import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sidecar.config.model import Endpoint
+    from sidecar.identity.peer import Peer
+    from sidecar.relay.flow import Ending, Flow
+    from sidecar.telemetry.labels import Direction, Verdict
+    from sidecar.tls.handshake import TlsSession
+
+
+@define(eq=False)
+class Connection:
+    """The facts learnt so far; what is None is not known yet, or never will be."""
+
+    direction: Direction
+    source: Endpoint
+    began: float
+    """trio's clock, in seconds."""
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    destination: Endpoint | None = None
+    upstream: str | None = None
+    """The address that was dialled."""
+    peer: Peer | None = None
+    """Who is at the other end of the mesh; None where nobody has proved it."""
+    session: TlsSession | None = None
+    rule: str | None = None
+    decision: Verdict | None = None
+    reason: Reason = Reason.OK
+    generation: int = 0
+    flow: Flow | None = None
+    published: tuple[int, int] = (0, 0)
+    """How much of the flow's bytes the metrics have already."""
+    cut: Ending | None = None
+    """Why we ended it ourselves."""
+
+    def end(self, ending: Ending) -> None:
+        """Cut the connection; it is reported as *ending*."""
+        if self.cut is None:
+            self.cut = ending
+            self.scope.cancel()
+
+
+class ConnectionTable:
+    """The connections that are open now."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._emptied = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._open))
+
+    def add(self, connection: Connection) -> None:
+        """Register *connection*, before it is judged: a change in between counts."""
+        self._open.add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget *connection*."""
+        self._open.discard(connection)
+        if not self._open:
+            self._emptied.set()
+
+    async def wait_empty(self) -> None:
+        """Wait until no connection is open."""
+        while self._open:
+            self._emptied = trio.Event()
+            await self._emptied.wait()

@@ -1,0 +1,119 @@
+"""Outbound: from the local application to the mesh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sidecar.proxy.outcome import Refused
+from sidecar.proxy.plan import Originate, PassThrough, Reject, plan_outbound
+from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
+from sidecar.relay.plain_flow import PlainFlow
+from sidecar.relay.tls_flow import TlsFlow
+from sidecar.telemetry.labels import Direction, Outcome, Verdict
+from sidecar.tls.errors import HandshakeError
+from sidecar.tls.handshake import handshake, linger
+
+if TYPE_CHECKING:
+    import socket
+
+    from sidecar.config.model import Endpoint, Listener
+    from sidecar.proxy.connection import Connection
+    from sidecar.proxy.mesh import Mesh
+    from sidecar.relay.flow import Ending
+    from sidecar.tls.handshake import TlsSession
+
+_NO_ALPN_REMEMBERED: Final = 1024
+
+
+async def carry(
+    client: socket.socket, listener: Listener, mesh: Mesh, connection: Connection
+) -> Ending:
+    """Carry one outbound connection from accept to close, and say how it ended.
+
+    The caller owns *client*, registers *connection*, and reports what comes of it.
+
+    Raises:
+        Refused: The connection was turned away, or broke before it was relayed.
+        OSError: The application's connection broke.
+
+    Cancellation:
+        Both legs are reset at once and bytes in flight are lost.
+    """
+    destination = connection.destination = find_destination(client, listener)
+    addresses = mesh.hosts.addresses(destination.host)
+    plan = plan_outbound(mesh.routes, destination, addresses, mesh.own)
+    _record(plan, mesh, connection)
+    if isinstance(plan, Reject):
+        raise Refused(plan.outcome, plan.detail)
+
+    if isinstance(plan, PassThrough):
+        mesh.metrics.plaintext_connection(connection.direction, destination.port)
+        upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+        connection.flow = PlainFlow(client, upstream)
+    else:
+        upstream, session = await _originate(destination, plan, mesh, connection)
+        connection.flow = TlsFlow(
+            client, upstream, session.connection, tls_downstream=False
+        )
+    return await mesh.engine.carry(connection.flow)
+
+
+def _record(
+    plan: Originate | PassThrough | Reject, mesh: Mesh, connection: Connection
+) -> None:
+    connection.rule = plan.rule
+    verdict = Verdict.DENY if isinstance(plan, Reject) else Verdict.ALLOW
+    connection.decision = verdict
+    mesh.metrics.policy_decided(Direction.OUTBOUND, verdict, plan.rule)
+
+
+async def _originate(
+    destination: Endpoint, plan: Originate, mesh: Mesh, connection: Connection
+) -> tuple[socket.socket, TlsSession]:
+    """Dial, and shake hands with one of the peers that the route expects."""
+    key = destination.host, destination.port
+    try:
+        try:
+            return await _attempt(
+                destination, plan, mesh, connection, alpn=key not in mesh.no_alpn
+            )
+        except HandshakeError as error:
+            if not error.alpn_refused or key in mesh.no_alpn:
+                raise
+        # RFC 7301, 3.2: a server may refuse a client all of whose protocols it does
+        # not know. Ours only helps permissive ports and is no part of the trust.
+        if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
+            mesh.no_alpn.clear()
+        mesh.no_alpn.add(key)
+        return await _attempt(destination, plan, mesh, connection, alpn=False)
+    except HandshakeError as error:
+        raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
+
+
+async def _attempt(
+    destination: Endpoint,
+    plan: Originate,
+    mesh: Mesh,
+    connection: Connection,
+    *,
+    alpn: bool,
+) -> tuple[socket.socket, TlsSession]:
+    addresses = mesh.hosts.addresses(destination.host)
+    upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+    credentials = mesh.credentials
+    connection.generation = credentials.generation
+
+    async def connect() -> TlsSession:
+        tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
+        return await mesh.outbound_gate.run(handshake(upstream, tls, check))
+
+    try:
+        session = await shake_hands(mesh, connection, connect)
+    except BaseException as error:
+        if isinstance(error, HandshakeError):
+            await linger(upstream)
+        upstream.close()
+        raise
+    peer = str(session.peer)
+    mesh.metrics.peer_connected(Direction.OUTBOUND, peer, Verdict.ALLOW)
+    return upstream, session

@@ -1,0 +1,98 @@
+"""Accepting connections, and the one boundary at which every one of them ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from sidecar.net import listen
+from sidecar.net.addr import endpoint_of
+from sidecar.net.sockopt import reset
+from sidecar.proxy import inbound, outbound
+from sidecar.proxy.connection import Connection
+from sidecar.proxy.outcome import Refused
+from sidecar.proxy.report import report
+from sidecar.relay.flow import Ending
+from sidecar.telemetry.labels import Direction, Outcome
+
+if TYPE_CHECKING:
+    import socket
+
+    from sidecar.config.model import Listener
+    from sidecar.proxy.mesh import Mesh
+
+_LOG = logging.getLogger(__name__)
+
+_CARRY = {Direction.INBOUND: inbound.carry, Direction.OUTBOUND: outbound.carry}
+
+
+async def serve(
+    sock: socket.socket,
+    listener: Listener,
+    direction: Direction,
+    mesh: Mesh,
+    slots: trio.Semaphore,
+    nursery: trio.Nursery,
+) -> None:
+    """Accept for ever from *sock*, each connection a task in *nursery*.
+
+    A slot is taken before the connection is: past the limit, callers wait in the
+    backlog and are neither accepted nor refused.
+    """
+
+    def exhausted(error: OSError, pause: float) -> None:
+        _LOG.warning(
+            "cannot accept, will try again",
+            extra={"error": str(error), "seconds": pause, "listen": listener.listen},
+        )
+
+    mesh.engine.yield_to(sock)
+    while True:
+        await slots.acquire()
+        try:
+            client, address = await listen.accept(sock, exhausted)
+        except BaseException:
+            slots.release()
+            raise
+        mesh.engine.make_way()
+        connection = Connection(direction, endpoint_of(address), trio.current_time())
+        # Registered before it is judged: a change of policy in between counts.
+        mesh.connections.add(connection)
+        mesh.metrics.connection_opened(direction)
+        nursery.start_soon(handle, client, listener, connection, mesh, slots)
+
+
+async def handle(
+    client: socket.socket,
+    listener: Listener,
+    connection: Connection,
+    mesh: Mesh,
+    slots: trio.Semaphore,
+) -> None:
+    """Carry one connection and report how it ended. Only `trio.Cancelled` escapes.
+
+    Cancellation:
+        Both legs are reset, and the connection is reported as drained.
+    """
+    ending = Ending(Outcome.DRAINED)
+    try:
+        with connection.scope:
+            ending = await _CARRY[connection.direction](
+                client, listener, mesh, connection
+            )
+    except Refused as refused:
+        ending = Ending(refused.outcome, str(refused), refused.reason)
+    except OSError as error:
+        ending = Ending(Outcome.RESET_BY_DOWNSTREAM, str(error))
+    except Exception:  # noqa: BLE001 - the one boundary: a bug costs one connection
+        _LOG.exception("a connection met a bug", extra={"source": connection.source})
+        ending = Ending(Outcome.INTERNAL_ERROR)
+    finally:
+        # The relay has closed its sockets already; any other end is a reset, which
+        # nobody takes for an empty answer.
+        reset(client)
+        mesh.connections.remove(connection)
+        slots.release()
+        report(connection, connection.cut or ending, mesh)

@@ -1,0 +1,148 @@
+"""The relay engine: one task that moves the bytes of every connection.
+
+trio accepts, shakes hands, decides and times out, with a task for each connection.
+An established pair is handed over to here, where its task parks. The sockets of all
+pairs are in one epoll of our own, and an epoll descriptor is itself pollable: trio
+wakes this task when any of them has something, and a plain loop handles them all.
+A trio wake costs about 30 us, an event in the loop a fifth of that.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+import trio
+
+from sidecar.relay.flow import Ending, Flow
+from sidecar.telemetry.labels import Outcome
+from sidecar.tls.openssl_binding import ERR_clear_error
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+_BATCH: Final = 256
+# Between requests, waiting in epoll is cheaper than going back to trio; anything
+# else in the process waits meanwhile, so not for long, and not while there is any.
+_HOT_SECONDS: Final = 0.001
+_COLD_SECONDS: Final = 0.02
+_IDLE_CHECKS: Final = 4
+
+
+class Engine:
+    """Relays flows. Not for use by several threads."""
+
+    def __init__(self, idle_seconds: float = 0) -> None:
+        """Cut flows that move nothing for *idle_seconds*; 0 is never."""
+        self.flows: set[Flow] = set()
+        self._cold_until = 0.0
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._idle_seconds = idle_seconds
+        self.register = self._register
+        self.modify = self._epoll.modify
+
+    def _register(self, fd: int, handler: Callable[[int], None]) -> None:
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Report nothing of *fd*, until `watch_again`."""
+        self._epoll.unregister(fd)
+
+    def watch_again(self, fd: int, mask: int) -> None:
+        """Report *mask* of *fd* again, after `unwatch`."""
+        self._epoll.register(fd, mask)
+
+    def forget(self, fd: int) -> None:
+        """Handle *fd* no longer: it is being closed, which epoll notices by itself."""
+        self._handlers.pop(fd, None)
+
+    def yield_to(self, sock: socket.socket) -> None:
+        """Make way as soon as *sock*, a listener of the process, has news."""
+        self._handlers[sock.fileno()] = lambda _events: self.make_way()
+        self._epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLET)
+
+    def make_way(self) -> None:
+        """Leave the rest of the process its turns for a while.
+
+        A connection is being set up. For a while, not until it is: one that stalls
+        must not slow down those that are established.
+        """
+        self._cold_until = time.monotonic() + _COLD_SECONDS
+
+    async def carry(self, flow: Flow) -> Ending:
+        """Relay *flow* until it ends, and say how. Its sockets are closed then.
+
+        Cancellation:
+            Both sockets are reset at once and bytes in flight are lost.
+        """
+        self.flows.add(flow)
+        flow.start(self)
+        if flow.ending is None:
+            flow.waiter = trio.lowlevel.current_task()
+
+            def abort(_raise: object) -> trio.lowlevel.Abort:
+                flow.waiter = None
+                cut = Ending(Outcome.DRAINED)
+                flow.finish(cut, flow.downstream, flow.upstream)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        return cast("Ending", flow.ending)
+
+    def ended(self, flow: Flow) -> None:
+        """Take note that *flow* is over."""
+        self.flows.discard(flow)
+
+    async def run(self) -> None:
+        """Relay until cancelled. One task of the process runs this."""
+        async with trio.open_nursery() as nursery:
+            if self._idle_seconds:
+                nursery.start_soon(self._watch_idle)
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll)
+                self._turn()
+
+    def _turn(self) -> None:
+        """Handle what is ready, and what becomes ready while it is hot.
+
+        An event moves at most one buffer, so no connection holds up the others for
+        longer than that.
+        """
+        poll, handler_of, clock = self._epoll.poll, self._handlers.get, time.monotonic
+        ERR_clear_error()  # SSL_get_error trusts that the queue is empty
+        end = clock() + _HOT_SECONDS
+        events = poll(0, _BATCH)
+        while events:
+            for fd, ready in events:
+                handler = handler_of(fd)
+                if handler is not None:
+                    handler(ready)
+            now = clock()
+            if now > end or now < self._cold_until:
+                return
+            events = poll(_HOT_SECONDS, _BATCH)
+
+    async def _watch_idle(self) -> None:
+        """Cut the flows whose counts have not moved for the whole idle time."""
+        seen: dict[Flow, tuple[int, int]] = {}
+        while True:
+            await trio.sleep(self._idle_seconds / _IDLE_CHECKS)
+            now: dict[Flow, tuple[int, int]] = {}
+            for flow in list(self.flows):
+                moved = flow.received + flow.sent
+                before, since = seen.get(flow, (moved, -1))
+                quiet = since + 1 if before == moved else 0
+                if quiet >= _IDLE_CHECKS:
+                    idle = Ending(Outcome.IDLE_TIMEOUT)
+                    flow.finish(idle, flow.downstream, flow.upstream)
+                else:
+                    now[flow] = (moved, quiet)
+            seen = now
+
+    def close(self) -> None:
+        """Give back the epoll descriptor."""
+        self._epoll.close()

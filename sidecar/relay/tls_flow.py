@@ -1,0 +1,183 @@
+"""A flow with TLS on one side: decrypts one way, encrypts the other.
+
+One system call takes what may be many records, OpenSSL works on memory, one system
+call sends. How the ends map (RFC 8446, 6.1): close_notify becomes FIN, FIN becomes
+close_notify, each direction by itself; a FIN without close_notify is a truncation
+and becomes a reset, and a reset stays one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, PLAIN
+from sidecar.relay.flow import Ending, Flow
+from sidecar.telemetry.labels import Outcome
+from sidecar.tls.errors import classify
+from sidecar.tls.openssl_binding import (
+    WANT_READ,
+    ZERO_RETURN,
+    BIO_read,
+    BIO_write,
+    SSL_get_error,
+    SSL_read,
+    SSL_shutdown,
+    SSL_write,
+    bios,
+    take_error,
+    waiting,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from OpenSSL import SSL
+
+    from sidecar.relay.end import End
+
+
+class TlsFlow(Flow):
+    """One leg speaks TLS, the other is plain."""
+
+    __slots__ = ("_connection", "_into", "_out", "_plain", "_ssl", "_tls")
+
+    def __init__(
+        self,
+        downstream: socket.socket,
+        upstream: socket.socket,
+        connection: SSL.Connection,
+        *,
+        tls_downstream: bool,
+    ) -> None:
+        """Relay between the TLS of *connection* and the other leg."""
+        super().__init__(downstream, upstream)
+        self._connection = connection  # keeps the next three alive
+        self._ssl, self._into, self._out = bios(connection)
+        self._tls = self.downstream if tls_downstream else self.upstream
+        self._plain = self.upstream if tls_downstream else self.downstream
+
+    def begin(self) -> None:
+        """Decrypt what came with the end of the handshake."""
+        if waiting(self._into):
+            self._decrypt()
+
+    def move(self, end: End) -> None:
+        """Read once from *end*; decrypt or encrypt it, and send it on."""
+        if end is self._tls:
+            size = end.receive(CIPHER_IN, self.step())
+            if size > 0:
+                BIO_write(self._into, CIPHER_IN.pointer, size)
+                self._decrypt()
+            elif size == 0:
+                self._truncated()
+        else:
+            size = end.receive(PLAIN, self.step())
+            if size >= 0:
+                self._encrypt(size)
+
+    def caught_up(self, end: End) -> None:
+        """Go on with what OpenSSL holds for *end*."""
+        if end is self._tls:
+            self._send_tls()
+        elif not self._tls.ended:
+            self._decrypt()
+
+    def _count(self, end: End, size: int) -> None:
+        if end is self.downstream:
+            self.received += size
+        else:
+            self.sent += size
+
+    # --- from TLS to plain
+
+    def _decrypt(self) -> None:
+        """Decrypt what is there and send it, until the plain side is behind."""
+        tls, plain = self._tls, self._plain
+        stop: int | None = None
+        while stop is None and plain.pending is None:
+            got, stop = self._fill()
+            if got:
+                self._count(tls, got)
+                plain.send(PLAIN.view[:got])
+        if stop == ZERO_RETURN:
+            tls.ended = True
+        elif stop is not None and stop != WANT_READ:
+            self._failed()
+            return
+        if tls.pending is None and waiting(self._out):
+            self._send_tls()  # an answer of TLS itself: KeyUpdate (RFC 8446, 4.6.3)
+        if tls.ended or plain.pending is not None:
+            self.settle()
+
+    def _fill(self) -> tuple[int, int | None]:
+        """Decrypt into the shared buffer; give the count, and why it stopped.
+
+        None: because the buffer is full, and a record may go on inside OpenSSL.
+        """
+        ssl, into, pointer, room = self._ssl, self._into, PLAIN.pointer, PLAIN.size
+        got = 0
+        while got < room:
+            size = SSL_read(ssl, pointer + got, room - got)
+            if size <= 0:
+                return got, SSL_get_error(ssl, size)
+            got += size
+            if not waiting(into) and got < room:
+                return got, WANT_READ  # to be told so would cost more than the data
+        return got, None
+
+    # --- from plain to TLS
+
+    def _encrypt(self, size: int) -> None:
+        """Encrypt *size* bytes of the shared buffer; 0 is the end of the plain side."""
+        if not size:
+            self._plain.ended = True
+            SSL_shutdown(self._ssl)
+        # Into memory, which takes all: there are no partial writes.
+        elif SSL_write(self._ssl, PLAIN.pointer, size) != size:
+            self._failed()
+            return
+        else:
+            self._count(self._plain, size)
+        self._send_tls()
+        if not size or self._tls.pending is not None:
+            self.settle()
+
+    def _send_tls(self) -> None:
+        """Send what OpenSSL has made, until the TLS side is behind."""
+        out, pointer, room, view = (
+            self._out,
+            CIPHER_OUT.pointer,
+            CIPHER_OUT.size,
+            CIPHER_OUT.view,
+        )
+        size = room
+        while size == room:
+            size = BIO_read(out, pointer, room)
+            if size <= 0 or not self._tls.send(view[:size]):
+                return
+
+    # --- ends
+
+    def _pass_on_end(self, end: End, other: End) -> bool:
+        if not end.ended or other.pending is not None:
+            return False
+        if other is self._plain:
+            other.shutdown()
+        return True  # to the TLS side close_notify went out when the plain one ended
+
+    def _truncated(self) -> None:
+        """End because TCP did before TLS: no application may take that for an end."""
+        if self._plain.ended and self._tls.pending is None:
+            # The peer has had our close_notify, and many do not answer that: what it
+            # leaves unsaid, the application has no use for any more.
+            self.finish(Ending(Outcome.COMPLETED), self._plain)
+        else:
+            ending = Ending(Outcome.TRUNCATED, "the peer ended without close_notify")
+            self.finish(ending, self._plain)
+
+    def _failed(self) -> None:
+        """End because TLS itself did. What it has to say of that goes out if it can."""
+        error = classify(*take_error())
+        if self._tls.pending is None:
+            self._send_tls()
+        self.finish(Ending(Outcome.TLS_ERROR, str(error), error.reason), self._plain)

@@ -1,0 +1,80 @@
+"""OpenSSL contexts made from what an operator configured. Frozen once used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from OpenSSL import SSL
+
+from sidecar.tls.openssl_binding import prepare, set_judge
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Tls
+    from sidecar.identity.svid import Svid
+
+ALPN: Final = b"sidecar-mtls/1"
+"""Tells a permissive port that a client means the sidecar, not the application."""
+
+SSL_VERSION: Final = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii")
+"""The library and its release, as in ``OpenSSL 4.0.3 29 Sep 2026``."""
+
+_VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+
+# For TLS 1.2, where it is allowed: forward secrecy and AEAD only (RFC 9325, 4.2).
+_TLS12_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+
+# No resumption yet: OpenSSL still sends two tickets that lead nowhere, for pyOpenSSL
+# cannot set their number (openssl/openssl#7948 says why a client must read them).
+_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
+
+
+def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(_VERSIONS[tls.minimum_version])
+    context.set_options(_OPTIONS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_cipher_list(_TLS12_CIPHERS)
+    prepare(context, tls.groups)
+    leaf, *intermediates = svid.chain
+    context.use_certificate(leaf)
+    context.use_privatekey(svid.private_key)
+    for each in intermediates:
+        context.add_extra_chain_cert(each)
+    return context
+
+
+def _select_alpn(
+    _connection: SSL.Connection, offered: list[bytes]
+) -> bytes | SSL._NoOverlappingProtocols:
+    # A client that offers others is served all the same: it is the application's
+    # protocol that they speak of, and that is not ours to choose.
+    return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def server_context(svid: Svid, tls: Tls, *, certificate_required: bool) -> SSL.Context:
+    """Make the context of inbound connections.
+
+    Without *certificate_required* a client may come without one, to be told so in
+    its own protocol; one that it does show is judged all the same.
+
+    Raises:
+        ValueError: OpenSSL does not know a group of *tls*; the error names it.
+    """
+    context = _context(SSL.TLS_SERVER_METHOD, svid, tls)
+    # A context that asks for certificates must name its sessions
+    # (SSL_CTX_set_session_id_context(3)): a client may offer one that it kept.
+    context.set_session_id(b"sidecar")
+    context.set_alpn_select_callback(_select_alpn)
+    set_judge(context, required=certificate_required)
+    return context
+
+
+def client_context(svid: Svid, tls: Tls) -> SSL.Context:
+    """Make the context of outbound connections.
+
+    Raises:
+        ValueError: OpenSSL does not know a group of *tls*; the error names it.
+    """
+    context = _context(SSL.TLS_CLIENT_METHOD, svid, tls)
+    set_judge(context, required=True)
+    return context

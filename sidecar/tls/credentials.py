@@ -1,0 +1,79 @@
+"""One immutable generation of what TLS needs: SVID, bundles and contexts.
+
+Rotation builds the next generation and publishes it with one assignment. A
+connection keeps the generation that it began with.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from OpenSSL import SSL
+
+from sidecar.tls.context import ALPN, client_context, server_context
+from sidecar.tls.verify import PeerCheck, Verifier, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sidecar.config.material import Material
+    from sidecar.config.model import Tls
+    from sidecar.policy.peer_index import PeerSet
+
+
+class Credentials:
+    """Makes connections that present one SVID and judge peers by one trust.
+
+    Raises:
+        ValueError: OpenSSL does not know a group of *tls*; the error names it.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        tls: Tls,
+        generation: int = 1,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.material = material
+        self.generation = generation
+        self._tls = tls
+        self._verifier = Verifier(material, clock)
+        # Made now, so that what is wrong with them is known at start.
+        self._server = server_context(material.svid, tls, certificate_required=True)
+        self._client = client_context(material.svid, tls)
+
+    @cached_property
+    def _lenient_server(self) -> SSL.Context:
+        return server_context(self.material.svid, self._tls, certificate_required=False)
+
+    def accept(
+        self, *, certificate_required: bool = True
+    ) -> tuple[SSL.Connection, PeerCheck]:
+        """Make the server's end of a connection, and the check of its client."""
+        context = self._server if certificate_required else self._lenient_server
+        check = PeerCheck(self._verifier)
+        connection = SSL.Connection(context, None)
+        connection.set_app_data(check)
+        connection.set_accept_state()
+        return connection, check
+
+    def connect(
+        self, expected: PeerSet, server_name: str | None, *, alpn: bool = True
+    ) -> tuple[SSL.Connection, PeerCheck]:
+        """Make the client's end, and the check that the server is *expected*.
+
+        *server_name* is sent as SNI (RFC 6066, 3) for servers that choose their
+        certificate by it. Nothing here trusts it.
+        """
+        check = PeerCheck(self._verifier, expected)
+        connection = SSL.Connection(self._client, None)
+        connection.set_app_data(check)
+        connection.set_connect_state()
+        if alpn:
+            connection.set_alpn_protos([ALPN])
+        if server_name is not None:
+            connection.set_tlsext_host_name(server_name.encode("idna"))
+        return connection, check

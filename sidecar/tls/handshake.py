@@ -1,0 +1,157 @@
+"""The TLS handshake over a socket: the shell around OpenSSL's state machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+from attrs import frozen
+
+from sidecar.telemetry.labels import Reason
+from sidecar.tls.errors import HandshakeError, classify
+from sidecar.tls.openssl_binding import (
+    WANT_READ,
+    BIO_read,
+    BIO_write,
+    Buffer,
+    ERR_clear_error,
+    SSL_do_handshake,
+    SSL_get_error,
+    bios,
+    resumed,
+    take_error,
+    waiting,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from OpenSSL import SSL
+
+    from sidecar.identity.peer import Peer
+    from sidecar.tls.verify import PeerCheck
+
+# Shared by all handshakes: each step fills and empties it without awaiting.
+_BUFFER: Final = Buffer(65536)
+
+# After an alert the peer may still be sending. Closing on unread bytes would turn the
+# alert into a reset before the peer has seen it (RFC 9293, 3.10.4), so read on a bit.
+_LINGER_SECONDS: Final = 1.0
+_LINGER_BYTES: Final = 65536
+
+
+@frozen
+class TlsSession:
+    """An established connection: who is there, and how it is protected."""
+
+    connection: SSL.Connection
+    peer: Peer | None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session was taken up again."""
+        return resumed(self.connection)
+
+
+def looks_like_plaintext(first: bytes) -> bool:
+    """Tell text from a broken or foreign TLS record by its first bytes."""
+    return first[:1] != b"\x16" and first[:16].isascii() and first[:3].isalnum()
+
+
+async def handshake(
+    sock: socket.socket,
+    connection: SSL.Connection,
+    check: PeerCheck,
+    first: bytes = b"",
+) -> TlsSession:
+    """Do the handshake of *connection*; *first* was read from *sock* before.
+
+    The caller sets the deadline.
+
+    Raises:
+        HandshakeError: It failed. The alert, if there is one to send, has been sent.
+        OSError: The connection broke.
+
+    Cancellation:
+        The connection is of no more use.
+    """
+    ssl, into, out = bios(connection)
+    if first:
+        BIO_write(into, first, len(first))
+    while True:
+        # SSL_get_error looks into a queue that all connections share.
+        ERR_clear_error()
+        result = SSL_do_handshake(ssl)
+        failure = None if result == 1 else _failure(ssl, result, check)
+        await send_waiting(sock, out)
+        if failure is not None:
+            raise failure
+        if result == 1:
+            return TlsSession(connection, check.peer)
+        await _feed(sock, into)
+
+
+def _failure(ssl: object, result: int, check: PeerCheck) -> HandshakeError | None:
+    if SSL_get_error(ssl, result) == WANT_READ:
+        return None
+    code, text = take_error()
+    if check.refusal is not None:
+        return HandshakeError(check.refusal.reason, check.refusal.detail)
+    return classify(code, text)
+
+
+async def _feed(sock: socket.socket, into: object) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(sock)
+        try:
+            size = sock.recv_into(_BUFFER.view)
+        except BlockingIOError:
+            continue
+        if not size:
+            raise HandshakeError(Reason.RESET, "the peer ended in mid-handshake")
+        BIO_write(into, _BUFFER.pointer, size)
+        return
+
+
+async def send_waiting(sock: socket.socket, out: object) -> None:
+    """Send all that OpenSSL has for the peer.
+
+    Raises:
+        OSError: The connection broke.
+    """
+    while waiting(out):
+        size = BIO_read(out, _BUFFER.pointer, _BUFFER.size)
+        await send_all(sock, bytes(_BUFFER.view[:size]))
+
+
+async def send_all(sock: socket.socket, data: bytes) -> None:
+    """Send *data*, waiting while the peer is slow.
+
+    Raises:
+        OSError: The connection broke.
+    """
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest) :]
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)
+
+
+async def linger(sock: socket.socket) -> None:
+    """End our direction and read a little more, so that the peer sees our last words.
+
+    Bounded in bytes and time; raises nothing.
+    """
+    with trio.move_on_after(_LINGER_SECONDS):
+        try:
+            sock.shutdown(1)  # SHUT_WR
+            left = _LINGER_BYTES
+            while left > 0:
+                await trio.lowlevel.wait_readable(sock)
+                size = sock.recv_into(_BUFFER.view)
+                if not size:
+                    return
+                left -= size
+        except OSError:
+            return

@@ -1,0 +1,221 @@
+"""The calls into OpenSSL that pyOpenSSL does not offer, or offers too slowly.
+
+This is the only module that knows the binding under pyOpenSSL
+(``OpenSSL._util``) and the private names of its `SSL.Connection`. What it needs:
+
+- `SSL_read` and `SSL_write` into buffers that live as long as the process.
+  `Connection.recv` and `send` allocate and copy for each record.
+- The certificates of a peer *inside* the handshake, and a verdict on them that
+  becomes the right alert. pyOpenSSL's callback gives one certificate at a time and
+  no way to set the error.
+- The numbers of errors: their texts change with OpenSSL's releases.
+
+`tests/tls/test_openssl_binding.py` fails loudly when a new pyOpenSSL changes any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+WANT_READ: Final[int] = lib.SSL_ERROR_WANT_READ
+ZERO_RETURN: Final[int] = lib.SSL_ERROR_ZERO_RETURN
+
+# A write may go on from a buffer that moved; what we send is our chain as given, not
+# one that OpenSSL completes; no record buffers are kept while idle: they are half of
+# what an idle connection costs. (ssl.h: ACCEPT_MOVING_WRITE_BUFFER, NO_AUTO_CHAIN)
+_MODES: Final = 0x2 | 0x8 | SSL.MODE_RELEASE_BUFFERS
+# pyOpenSSL sets it; without, one SSL_write makes all the records of a buffer.
+_PARTIAL_WRITE: Final = 0x1
+
+# Codes of X509_verify_cert (x509_vfy.h). OpenSSL derives the alert from them.
+V_OK: Final = 0
+V_NOT_YET_VALID: Final[int] = lib.X509_V_ERR_CERT_NOT_YET_VALID
+V_EXPIRED: Final[int] = lib.X509_V_ERR_CERT_HAS_EXPIRED
+V_REVOKED: Final[int] = lib.X509_V_ERR_CERT_REVOKED
+V_REJECTED: Final[int] = lib.X509_V_ERR_CERT_REJECTED
+V_NO_ISSUER: Final[int] = lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+V_HOSTNAME_MISMATCH: Final[int] = lib.X509_V_ERR_HOSTNAME_MISMATCH
+V_INVALID_PURPOSE: Final[int] = lib.X509_V_ERR_INVALID_PURPOSE
+# What a chain without any trusted root is bound to meet.
+V_ROOTLESS: Final = frozenset(
+    {
+        lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
+        lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+        lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+        lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
+        lib.X509_V_ERR_CERT_UNTRUSTED,
+    }
+)
+
+# Straight from the library: these run for every burst of bytes of every connection.
+SSL_read: Final[Callable[[Any, Any, int], int]] = lib.SSL_read
+SSL_write: Final[Callable[[Any, Any, int], int]] = lib.SSL_write
+SSL_shutdown: Final[Callable[[Any], int]] = lib.SSL_shutdown
+SSL_get_error: Final[Callable[[Any, int], int]] = lib.SSL_get_error
+SSL_do_handshake: Final[Callable[[Any], int]] = lib.SSL_do_handshake
+BIO_read: Final[Callable[[Any, Any, int], int]] = lib.BIO_read
+BIO_write: Final[Callable[[Any, Any, int], int]] = lib.BIO_write
+ERR_clear_error: Final[Callable[[], None]] = lib.ERR_clear_error
+_BIO_get_mem_data: Final[Callable[[Any, Any], int]] = lib.BIO_get_mem_data
+_NULL: Final = ffi.NULL
+
+
+class Buffer:
+    """Memory that both the kernel (`view`) and OpenSSL (`pointer`) write to."""
+
+    __slots__ = ("pointer", "size", "view")
+
+    def __init__(self, size: int) -> None:
+        memory = bytearray(size)
+        self.size = size
+        self.view = memoryview(memory)
+        self.pointer = ffi.from_buffer("char[]", memory)
+
+
+def waiting(bio: Any) -> int:
+    """Count the bytes in a memory BIO."""
+    return _BIO_get_mem_data(bio, _NULL)
+
+
+def bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
+    """Give the SSL of *connection*, the BIO into it and the BIO out of it.
+
+    They live as long as *connection* does: keep it.
+    """
+    raw: Any = connection
+    return raw._ssl, raw._into_ssl, raw._from_ssl  # noqa: SLF001
+
+
+def resumed(connection: SSL.Connection) -> bool:
+    """Tell whether the handshake resumed an earlier session."""
+    return bool(lib.SSL_session_reused(bios(connection)[0]))
+
+
+def take_error() -> tuple[int, str]:
+    """Empty OpenSSL's error queue; give the first error's number and text.
+
+    The number is the reason code of the library that failed: for an alert from the
+    peer it is 1000 and the alert's number (ssl.h, SSL_AD_REASON_OFFSET).
+    """
+    code = lib.ERR_get_error()
+    if not code:
+        return 0, "no reason given"
+    text = lib.ERR_reason_error_string(code)
+    ERR_clear_error()
+    return lib.ERR_GET_REASON(code), _text(text) or f"error {code:#x}"
+
+
+def verify_error_text(code: int) -> str:
+    """Give OpenSSL's words for a code of X509_verify_cert."""
+    return _text(lib.X509_verify_cert_error_string(code))
+
+
+def _text(chars: Any) -> str:
+    return ffi.string(chars).decode("ascii", "replace") if chars else ""
+
+
+def prepare(context: SSL.Context, groups: Sequence[str]) -> None:
+    """Set what pyOpenSSL has no call for: modes and key exchange groups.
+
+    Raises:
+        ValueError: OpenSSL does not know one of the groups; it names the first.
+    """
+    raw: Any = context
+    context.set_mode(_MODES)
+    context.clear_mode(_PARTIAL_WRITE)
+    known = [name for name in groups if _is_group(name)]
+    for name in groups:
+        if name not in known:
+            raise ValueError(name)
+    if groups and not lib.SSL_CTX_set1_curves_list(
+        raw._context,  # noqa: SLF001
+        ":".join(groups).encode("ascii"),
+    ):
+        raise ValueError(":".join(groups))
+
+
+def _is_group(name: str) -> bool:
+    probe: Any = SSL.Context(SSL.TLS_METHOD)
+    known = lib.SSL_CTX_set1_curves_list(probe._context, name.encode("ascii"))  # noqa: SLF001
+    ERR_clear_error()
+    return bool(known)
+
+
+class Judge(Protocol):
+    """Decides on a peer's certificates while the handshake waits."""
+
+    def fault(self, code: int, depth: int) -> int:
+        """Take an error that OpenSSL found; give 0 to overlook it, or the error."""
+
+    def verdict(self, chain: tuple[bytes, ...]) -> int:
+        """Judge the chain (DER, leaf first); give 0 to accept, or an error."""
+
+
+def set_judge(context: SSL.Context, *, required: bool) -> None:
+    """Ask for a certificate, and let the `Judge` of each connection decide on it.
+
+    A connection's judge is its `set_app_data`. *required* refuses a peer without a
+    certificate, with the alert certificate_required (RFC 8446, 6.2).
+    """
+    mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0)
+    context.set_verify(mode)
+    raw: Any = context
+    lib.SSL_CTX_set_verify(raw._context, mode, _on_certificate)  # noqa: SLF001
+
+
+def _judge_of(store: Any) -> Judge:
+    ssl = lib.X509_STORE_CTX_get_ex_data(
+        store, lib.SSL_get_ex_data_X509_STORE_CTX_idx()
+    )
+    connection = SSL.Connection._reverse_mapping[ssl]  # noqa: SLF001
+    judge: Judge = connection.get_app_data()
+    return judge
+
+
+# OpenSSL calls this once for each error and, when it has walked the chain, once for
+# each certificate, the leaf last (SSL_CTX_set_verify(3)). An exception in here makes
+# cffi return the error value 0: refused.
+@ffi.callback("int (*)(int, X509_STORE_CTX *)", error=0)  # type: ignore[untyped-decorator]
+def _on_certificate(ok: int, store: Any) -> int:
+    depth = lib.X509_STORE_CTX_get_error_depth(store)
+    judge = _judge_of(store)
+    if not ok:
+        code = judge.fault(lib.X509_STORE_CTX_get_error(store), depth)
+    elif depth == 0:
+        code = judge.verdict(_chain(store))
+    else:
+        code = V_OK
+    lib.X509_STORE_CTX_set_error(store, code)
+    return int(code == V_OK)
+
+
+def _chain(store: Any) -> tuple[bytes, ...]:
+    """Give the DER of the chain that OpenSSL has put together."""
+    stack = lib.X509_STORE_CTX_get1_chain(store)
+    if stack == _NULL:
+        return ()
+    chain = []
+    for i in range(lib.sk_X509_num(stack)):
+        certificate = lib.sk_X509_value(stack, i)
+        chain.append(_der(certificate))
+        lib.X509_free(certificate)
+    lib.sk_X509_free(stack)
+    return tuple(chain)
+
+
+def _der(certificate: Any) -> bytes:
+    bio = lib.BIO_new(lib.BIO_s_mem())
+    try:
+        lib.i2d_X509_bio(bio, certificate)
+        data = ffi.new("char **")
+        size = _BIO_get_mem_data(bio, data)
+        return bytes(ffi.buffer(data[0], size))
+    finally:
+        lib.BIO_free(bio)
