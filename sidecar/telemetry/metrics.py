@@ -69,7 +69,9 @@ class Metrics:
 
     def _find_children(self) -> None:
         on = self._on
-        peers, rules, ports = (CappedLabels(n) for n in (_PEERS, _RULES, _PORTS))
+        peers, rules = CappedLabels(_PEERS), CappedLabels(_RULES)
+        # An application that talks to many ports must not hide the ports it serves.
+        ports = {direction: CappedLabels(_PORTS) for direction in Direction}
         self._seconds = {
             (direction, ok): on.handshake_seconds.labels(direction, _result(ok=ok))
             for direction in Direction
@@ -85,7 +87,7 @@ class Metrics:
             on.connections, lambda *key: key
         )
         self._plaintext: _Children[tuple[Direction, int]] = _Children(
-            on.plaintext, lambda of, port: (of, ports.label(str(port)))
+            on.plaintext, lambda of, port: (of, ports[of].label(str(port)))
         )
         self._decisions: _Children[tuple[Direction, Verdict, str | None]] = _Children(
             on.decisions,

@@ -166,6 +166,14 @@ def test_plaintext_is_counted_by_port_for_the_first_ports(metrics: Metrics) -> N
     assert len(series(metrics, name)) == 65
 
 
+def test_ports_of_one_direction_leave_the_other_its_labels(metrics: Metrics) -> None:
+    for port in range(1, 100):
+        metrics.plaintext_connection(OUT, port)
+    metrics.plaintext_connection(IN, 8080)
+    name = "sidecar_plaintext_connections_total"
+    assert value(metrics, name, direction="inbound", port="8080") == 1
+
+
 # Policy
 
 
