@@ -96,7 +96,7 @@ _RULES: Final[tuple[tuple[tuple[str, ...], ConfigRule], ...]] = (
     (("inbound", "outbound"), _check_entrances),
     (("inbound", "policy"), _check_policy),
     (("inbound", "outbound", "admin", "telemetry"), check_listeners),
-    (("inbound", "outbound"), check_loops),
+    (("inbound", "outbound", "admin", "telemetry"), check_loops),
     (("outbound", "identity"), _check_peers),
     (("outbound", "identity"), _check_trust_domains),
 )

@@ -39,22 +39,22 @@ def check_listeners(config: Config) -> Iterator[Finding]:
 
 def _clash(endpoint: Endpoint, there: Endpoint, other: Place) -> str:
     if endpoint == there:
-        return f"{endpoint} is also where {written(other)} listens"
-    return f"{endpoint} overlaps with {there}, where {written(other)} listens"
+        return f"{endpoint} is taken by {written(other)}"
+    return f"{endpoint} overlaps with {there}, taken by {written(other)}"
 
 
 def check_loops(config: Config) -> Iterator[Finding]:
-    """No fixed destination is one of the listeners that relay."""
+    """No fixed destination is where this process itself listens."""
     ports: dict[int, list[tuple[Place, str]]] = defaultdict(list)
-    for place, listener in _relays(config):
-        ports[listener.listen.port].append((place, listener.listen.host))
+    for place, endpoint in _endpoints(config):
+        ports[endpoint.port].append((place, endpoint.host))
     for place, listener in _relays(config):
         goes = listener.destination
         if not isinstance(goes, Endpoint):
             continue
         for other, host in ports.get(goes.port, ()):
             if _reaches(goes.host, host):
-                what = f"{goes} is where {written((*other, 'listen'))} listens: a loop"
+                what = f"{goes} is where {written(other)} is: it would come back here"
                 yield Finding((*place, "destination"), what)
                 break
 
@@ -66,17 +66,22 @@ def covers(listening: str, host: str) -> bool:
     return listening == _ANY_4 and ":" not in host
 
 
+def is_local(host: str) -> bool:
+    """Say whether only this machine (in a pod: its containers) reaches an address."""
+    return ip_address(host).is_loopback
+
+
 def _reaches(host: str, listening: str) -> bool:
     # An address of another machine may be ours too, but nothing here says so.
     if host in _LOCAL_NAMES:
-        return listening in {_ANY, _ANY_4} or ip_address(listening).is_loopback
+        return listening in {_ANY, _ANY_4} or is_local(listening)
     if listening == host:
         return True
     try:
-        is_local = ip_address(host).is_loopback
+        loopback = is_local(host)
     except ValueError:
         return False
-    return is_local and covers(listening, host)
+    return loopback and covers(listening, host)
 
 
 def _endpoints(config: Config) -> Iterator[tuple[Place, Endpoint]]:

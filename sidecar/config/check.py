@@ -1,0 +1,101 @@
+"""The configuration, the policy and the certificates together, as one verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from sidecar.config.load import ConfigReading, PolicyReading, read_config, read_policy
+from sidecar.config.material import Material, read_material
+from sidecar.config.material_notes import notes_on_material
+from sidecar.config.model import Config, NameKind
+from sidecar.config.notes import notes_on_config, notes_on_policy
+from sidecar.config.place import Finding, Invalid
+from sidecar.config.problems import ConfigError, Problem
+from sidecar.policy.model import Policy
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@frozen
+class Checked:
+    """A configuration that will run.
+
+    Attributes:
+        config: What `sidecar.yaml` says.
+        policy: The rules; where no file is named, none, and deny.
+        material: Our certificate, and the roots of our peers.
+        notes: What deserves a word though nothing is wrong, one line each.
+    """
+
+    config: Config
+    policy: Policy
+    material: Material
+    notes: tuple[str, ...]
+
+
+def check(path: Path, now: dt.datetime) -> Checked:
+    """Load `sidecar.yaml` and every file that it names.
+
+    Args:
+        path: The file.
+        now: The moment at which certificates must be valid.
+
+    Raises:
+        ConfigError: At least one of the files will not do; it carries the problems
+            of all of them. No other exception escapes, whatever the files.
+    """
+    reading = read_config(path)
+    findings = [*reading.findings]
+    problems: tuple[Problem, ...] = ()
+    policy = material = None
+    try:
+        policy = _read_policy(reading)
+    except ConfigError as error:
+        problems = error.problems
+    try:
+        material = _read_material(reading, now)
+    except Invalid as error:
+        findings.extend(finding.under("identity") for finding in error.findings)
+    if findings or problems or material is None:
+        located = reading.document.problems(findings)
+        raise ConfigError(str(path), (*located, *problems))
+    notes = tuple(_notes(reading, policy, material, now))
+    rules = Policy() if policy is None else policy.policy
+    return Checked(reading.config, rules, material, notes)
+
+
+def _read_policy(reading: ConfigReading) -> PolicyReading | None:
+    path = reading.config.policy
+    if path is None:
+        return None
+    accept = reading.config.identity.accept
+    if "identity" in reading.unreadable:
+        accept = frozenset(NameKind)  # what is unknown is not held against a rule
+    return read_policy(path, accept)
+
+
+def _read_material(reading: ConfigReading, now: dt.datetime) -> Material | None:
+    if "identity" in reading.unreadable:
+        return None
+    return read_material(reading.config.identity, now)
+
+
+def _notes(
+    reading: ConfigReading,
+    policy: PolicyReading | None,
+    material: Material,
+    now: dt.datetime,
+) -> Iterator[str]:
+    config = reading.config
+    notes: list[Finding] = [*notes_on_config(config)]
+    on_material = notes_on_material(config.identity, material, now)
+    notes.extend(note.under("identity") for note in on_material)
+    yield from (note.located for note in reading.document.problems(notes))
+    if policy is not None:
+        on_policy = notes_on_policy(config, policy.policy)
+        yield from (note.located for note in policy.document.problems(on_policy))

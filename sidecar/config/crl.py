@@ -1,0 +1,35 @@
+"""Certificate revocation lists, as files carry them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from cryptography import x509
+
+_PEM: Final = re.compile(
+    rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL
+)
+
+
+class CrlError(ValueError):
+    """The bytes are no revocation lists; the message says what is expected."""
+
+
+def parse_crls(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+    """Parse the lists of a file: any number in PEM, or one in DER.
+
+    Raises:
+        CrlError: There is none, or one that cannot be parsed. No other exception
+            escapes, whatever the bytes.
+    """
+    blocks = _PEM.findall(data)
+    try:
+        if blocks:
+            return tuple(map(x509.load_pem_x509_crl, blocks))
+        return (x509.load_der_x509_crl(data),)
+    except (ValueError, x509.InvalidVersion):
+        raise CrlError(
+            "must be certificate revocation lists in PEM, or one in DER, "
+            "got something else"
+        ) from None

@@ -1,0 +1,186 @@
+"""The files that `identity` names: our certificate and key, and our peers' roots.
+
+What a certificate must be is said in `sidecar.identity`; this module reads the files
+and says of each what is wrong with it, all of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from attrs import frozen
+
+from sidecar.config.crl import CrlError, parse_crls
+from sidecar.config.files import UnreadableError, read_bounded
+from sidecar.config.model import NameKind
+from sidecar.config.moments import seen_from, stamp
+from sidecar.config.place import Finding, Invalid, Place, written
+from sidecar.config.problems import ConfigError, Problem
+from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
+from sidecar.identity.names import CertificateNames
+from sidecar.identity.private_key import check_belongs, read_private_key
+from sidecar.identity.reading import SvidError, read_pem
+from sidecar.identity.svid import Svid, has_spiffe_uri, leaf_spiffe_id
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from sidecar.config.model import Identity
+    from sidecar.identity.peer import Peer
+
+T = TypeVar("T")
+
+_LARGEST: Final = 1024 * 1024
+_USELESS: Final = (UnreadableError, SvidError, BundleError, CrlError)
+
+
+@frozen
+class Material:
+    """What handshakes are made of.
+
+    Attributes:
+        svid: Our own certificate and key.
+        bundles: The roots of each trust domain, by its name.
+        name_roots: The roots of peers that are known by dns or subject.
+        crls: Certificate revocation lists, in the order of the file.
+        accept: Which names of a peer's certificate count.
+    """
+
+    svid: Svid
+    bundles: Mapping[str, TrustBundle]
+    name_roots: tuple[x509.Certificate, ...]
+    crls: tuple[x509.CertificateRevocationList, ...]
+    accept: frozenset[NameKind]
+
+
+def load_material(identity: Identity, now: dt.datetime) -> Material:
+    """Load the files that *identity* names.
+
+    Raises:
+        ConfigError: At least one of them is of no use at *now*; it carries every
+            problem, each at its key, as in ``identity.private_key``. No other
+            exception escapes, whatever the files.
+    """
+    try:
+        return read_material(identity, now)
+    except Invalid as error:
+        findings = [finding.under("identity") for finding in error.findings]
+        problems = tuple(Problem(written(f.place), f.what) for f in findings)
+        raise ConfigError("identity", problems) from None
+
+
+def read_material(identity: Identity, now: dt.datetime) -> Material:
+    """Load the files, for whoever knows on which line each of them is named.
+
+    Raises:
+        Invalid: As for `load_material`, with places relative to `identity`.
+    """
+    if identity.workload_api is not None:
+        what = "not in this release: name certificate_chain, private_key, trust_bundles"
+        raise Invalid([Finding(("workload_api",), what)])
+    reading = _Reading(now)
+    svid = reading.svid(identity)
+    bundles = [
+        reading.bundle(trust_domain, path)
+        for trust_domain, path in identity.trust_bundles.items()
+    ]
+    name_roots = reading.name_roots(identity.name_bundle)
+    crls = identity.crl and reading.file(("crl",), identity.crl, parse_crls)
+    if svid is None or reading.findings:
+        raise Invalid(reading.findings)
+    return Material(
+        svid=svid,
+        bundles={bundle.trust_domain: bundle for bundle in bundles if bundle},
+        name_roots=name_roots or (),
+        crls=crls or (),
+        accept=identity.accept,
+    )
+
+
+class _Reading:
+    """Reads one file after the other and keeps what is wrong with each of them."""
+
+    def __init__(self, now: dt.datetime) -> None:
+        self.findings: list[Finding] = []
+        self._now = now
+
+    def svid(self, identity: Identity) -> Svid | None:
+        chain_at, key_at = ("certificate_chain",), ("private_key",)
+        chain = self.file(chain_at, identity.certificate_chain, read_pem)
+        key = self.file(key_at, identity.private_key, read_private_key)
+        if chain is None:
+            return None
+        names = bool(identity.accept & {NameKind.DNS, NameKind.SUBJECT})
+        name = self._try(
+            chain_at, identity.certificate_chain, lambda: _name(chain[0], names)
+        )
+        self._check_time(chain[0], identity.certificate_chain)
+        if key is None:
+            return None
+        self._try(key_at, identity.private_key, lambda: check_belongs(key, chain))
+        return None if name is None else Svid(chain, key, name)
+
+    def _check_time(self, leaf: x509.Certificate, path: Path | None) -> None:
+        begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+        if self._now < begin:
+            what = f"{path}: not valid before {self._moment(begin)}"
+            self.findings.append(Finding(("certificate_chain",), what))
+        if self._now > end:
+            what = f"{path}: expired {self._moment(end)}"
+            self.findings.append(Finding(("certificate_chain",), what))
+
+    def bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
+        place = ("trust_bundles", trust_domain)
+        bundle = self.file(
+            place, path, lambda pem: TrustBundle.from_pem(trust_domain, pem)
+        )
+        if bundle is not None:
+            self._check_roots(bundle.roots, place, path)
+        return bundle
+
+    def name_roots(self, path: Path | None) -> tuple[x509.Certificate, ...] | None:
+        if path is None:
+            return None
+        roots = self.file(("name_bundle",), path, parse_name_bundle)
+        if roots is not None:
+            self._check_roots(roots, ("name_bundle",), path)
+        return roots
+
+    def _check_roots(
+        self, roots: Sequence[x509.Certificate], place: Place, path: Path
+    ) -> None:
+        last = max(root.not_valid_after_utc for root in roots)
+        if last < self._now:
+            all_of = "" if len(roots) == 1 else f"all {len(roots)} certificates "
+            which = "" if len(roots) == 1 else "the last "
+            what = f"{path}: {all_of}expired {which}{self._moment(last)}"
+            self.findings.append(Finding(place, what))
+
+    def file(
+        self, place: Place, path: Path | None, parse: Callable[[bytes], T]
+    ) -> T | None:
+        """Read and parse a file; None, and a finding, where that cannot be done."""
+        if path is None:
+            self.findings.append(Finding(place, "missing"))
+            return None
+        return self._try(place, path, lambda: parse(read_bounded(path, _LARGEST)))
+
+    def _try(self, place: Place, path: Path | None, use: Callable[[], T]) -> T | None:
+        try:
+            return use()
+        except _USELESS as error:
+            self.findings.append(Finding(place, f"{path}: {error}"))
+            return None
+
+    def _moment(self, moment: dt.datetime) -> str:
+        return f"{stamp(moment)}, {seen_from(moment, self._now)}"
+
+
+def _name(leaf: x509.Certificate, names: bool) -> Peer:
+    if names and not has_spiffe_uri(leaf):
+        return CertificateNames.of(leaf)
+    return leaf_spiffe_id(leaf)

@@ -1,0 +1,125 @@
+"""What `sidecar check` says to people, as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from sidecar.config.model import ORIGINAL, MissingCertificate
+from sidecar.config.moments import seen_from, stamp
+from sidecar.config.problems import ConfigError, headline, listing
+from sidecar.policy.model import Default
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator
+
+    from sidecar.config.check import Checked
+    from sidecar.config.material import Material
+    from sidecar.config.model import Inbound, Listener, Outbound, Route
+    from sidecar.policy.model import Policy
+
+_LISTED: Final = 20
+"""How many of a kind a summary names: it is read, not searched."""
+_DEFAULTS: Final = {
+    Default.DENY: "is refused",
+    Default.AUDIT: "passes, and is recorded as what would be refused",
+    Default.ALLOW: "passes",
+}
+
+
+def report_lines(
+    source: str, result: Checked | ConfigError, now: dt.datetime
+) -> list[str]:
+    """Write the result of a check for a terminal.
+
+    Args:
+        source: The configuration file, as the operator named it.
+        result: What `check` returned or raised.
+        now: The moment of the check.
+
+    Returns:
+        The problems, or what the configuration comes to and what deserves a word.
+    """
+    if isinstance(result, ConfigError):
+        body = listing(result.problems)
+        return [headline(source, result.problems), *(f"  {line}" for line in body)]
+    lines, last = [f"{source}: ok"], ""
+    for label, text in _rows(result, now):
+        lines.append(f"  {'' if label == last else label:<10} {text}")
+        last = label
+    return [*lines, *(f"  note: {note}" for note in result.notes)]
+
+
+def _rows(checked: Checked, now: dt.datetime) -> Iterator[tuple[str, str]]:
+    config = checked.config
+    yield from (("identity", text) for text in _identity(checked.material, now))
+    if config.inbound.listeners:
+        yield from (("inbound", text) for text in _inbound(config.inbound))
+        yield "policy", f"{config.policy}: {_policy(checked.policy)}"
+    if config.outbound.listeners:
+        yield from (("outbound", text) for text in _outbound(config.outbound))
+    yield "admin", str(config.admin)
+    yield "telemetry", str(config.telemetry)
+
+
+def _identity(material: Material, now: dt.datetime) -> Iterator[str]:
+    end = material.svid.not_valid_after
+    yield str(material.svid.name)
+    yield f"expires {stamp(end)}, {seen_from(end, now)}"
+    if material.bundles:
+        yield f"trust domains: {_some(material.bundles)}"
+    if material.name_roots:
+        kinds = sorted(kind for kind in material.accept if kind != "spiffe")
+        yield f"also known by {' and '.join(kinds)}: {_count(material.name_roots, 'root')}"
+
+
+def _inbound(inbound: Inbound) -> Iterator[str]:
+    for listener in inbound.listeners:
+        goal = listener.destination
+        mode = inbound.mode if goal == ORIGINAL else inbound.mode_of(goal.port)
+        yield f"{_ways(listener)}, {mode}"
+    for port in sorted(inbound.ports):
+        missing = inbound.missing_certificate(port) is MissingCertificate.HTTP_400
+        told = ", HTTP 400 without a certificate" if missing else ""
+        yield f"port {port}: {inbound.mode_of(port)}{told}"
+
+
+def _policy(policy: Policy) -> str:
+    fate = _DEFAULTS[policy.default]
+    if not policy.rules:
+        return f"no rules, everything {fate}"
+    actions = Counter(str(rule.action) for rule in policy.rules)
+    kinds = [f"{count} {action}" for action, count in sorted(actions.items())]
+    if dry := sum(rule.dry_run for rule in policy.rules):
+        kinds.append(f"{dry} of them dry run")
+    return f"{_count(policy.rules, 'rule')} ({', '.join(kinds)}), anything else {fate}"
+
+
+def _outbound(outbound: Outbound) -> Iterator[str]:
+    yield from map(_ways, outbound.listeners)
+    yield from map(_route, outbound.routes[:_LISTED])
+    if len(outbound.routes) > _LISTED:
+        yield f"and {len(outbound.routes) - _LISTED} routes more"
+    yield f"anything else: {outbound.default}"
+
+
+def _route(route: Route) -> str:
+    ports = "" if route.ports is None else f" port {_some(sorted(route.ports))}"
+    peers = f", answered by {_some(route.peers)}" if route.peers else ""
+    return f"{route.name}: {route.mode} to {_some(route.to)}{ports}{peers}"
+
+
+def _ways(listener: Listener) -> str:
+    goal = listener.destination
+    return f"{listener.listen} to {'where it was going' if goal == ORIGINAL else goal}"
+
+
+def _some(things: Iterable[object]) -> str:
+    names = [str(thing) for thing in things]
+    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    return ", ".join(names[:_LISTED] + more)
+
+
+def _count(things: tuple[object, ...], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,91 @@
+"""What `sidecar check --json` says: its keys are public, scripts read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sidecar.config.problems import ConfigError
+
+if TYPE_CHECKING:
+    from sidecar.config.check import Checked
+    from sidecar.config.material import Material
+    from sidecar.config.model import Inbound, Listener, Outbound
+
+
+def report_value(source: str, result: Checked | ConfigError) -> dict[str, Any]:
+    """Give the result of a check as a value that JSON can carry."""
+    if isinstance(result, ConfigError):
+        problems = [
+            {
+                "file": each.source,
+                "line": each.line,
+                "where": each.where,
+                "what": each.what,
+            }
+            for each in result.problems
+        ]
+        return {"file": source, "ok": False, "problems": problems, "notes": []}
+    return {
+        "file": source,
+        "ok": True,
+        "problems": [],
+        "notes": list(result.notes),
+        "identity": _identity_value(result.material),
+        "inbound": _inbound_value(result.config.inbound),
+        "policy": _policy_value(result),
+        "outbound": _outbound_value(result.config.outbound),
+        "admin": str(result.config.admin),
+        "telemetry": str(result.config.telemetry),
+    }
+
+
+def _identity_value(material: Material) -> dict[str, Any]:
+    return {
+        "name": str(material.svid.name),
+        "not_after": material.svid.not_valid_after.isoformat(),
+        "accept": sorted(map(str, material.accept)),
+        "trust_domains": sorted(material.bundles),
+    }
+
+
+def _inbound_value(inbound: Inbound) -> dict[str, Any]:
+    ports = {
+        str(port): {
+            "mode": str(inbound.mode_of(port)),
+            "missing_certificate": str(inbound.missing_certificate(port)),
+        }
+        for port in inbound.ports
+    }
+    listeners = [_listener_value(listener) for listener in inbound.listeners]
+    return {"listeners": listeners, "mode": str(inbound.mode), "ports": ports}
+
+
+def _listener_value(listener: Listener) -> dict[str, Any]:
+    return {"listen": str(listener.listen), "destination": str(listener.destination)}
+
+
+def _policy_value(checked: Checked) -> dict[str, Any]:
+    rules = checked.policy.rules
+    return {
+        "file": None if checked.config.policy is None else str(checked.config.policy),
+        "default": str(checked.policy.default),
+        "rules": len(rules),
+        "dry_run": sum(rule.dry_run for rule in rules),
+    }
+
+
+def _outbound_value(outbound: Outbound) -> dict[str, Any]:
+    return {
+        "listeners": [_listener_value(listener) for listener in outbound.listeners],
+        "default": str(outbound.default),
+        "routes": [
+            {
+                "name": route.name,
+                "mode": str(route.mode),
+                "to": [str(to) for to in route.to],
+                "ports": None if route.ports is None else sorted(route.ports),
+                "peers": [str(peer) for peer in route.peers],
+            }
+            for route in outbound.routes
+        ],
+    }
