@@ -47,7 +47,9 @@ def build_mesh(checked: Checked, metrics: Metrics, access_log: AccessLog) -> Mes
         ConfigError: OpenSSL does not know one of the groups.
     """
     config = checked.config
-    hosts = HostTable(_host_names(config), lambda: mesh.routes.forget()  # noqa: PLW0108 - mesh is made below
+    hosts = HostTable(
+        _host_names(config),
+        lambda: mesh.routes.forget(),  # noqa: PLW0108 - mesh is made below
     )
     mesh = Mesh(
         config=config,
@@ -65,16 +67,21 @@ def build_mesh(checked: Checked, metrics: Metrics, access_log: AccessLog) -> Mes
     return mesh
 
 
-def listeners_of(config: Config) -> list[tuple[Direction, Listener]]:
-    """List the listeners of the data path."""
-    return [(Direction.INBOUND, each) for each in config.inbound.listeners] + [
-        (Direction.OUTBOUND, each) for each in config.outbound.listeners
+def listeners_of(config: Config) -> list[tuple[Direction, Listener, str]]:
+    """List the listeners of the data path, each with its place in the file."""
+    return [
+        (direction, listener, f"{direction}.listeners[{number}]")
+        for direction, listeners in (
+            (Direction.INBOUND, config.inbound.listeners),
+            (Direction.OUTBOUND, config.outbound.listeners),
+        )
+        for number, listener in enumerate(listeners)
     ]
 
 
 def _host_names(config: Config) -> list[str]:
     routed = [to for route in config.outbound.routes for to in route.to]
-    fixed = [each.destination for _, each in listeners_of(config)]
+    fixed = [each.destination for _, each, _ in listeners_of(config)]
     return [to for to in routed if isinstance(to, str)] + [
         each.host for each in fixed if isinstance(each, Endpoint)
     ]
@@ -82,5 +89,5 @@ def _host_names(config: Config) -> list[str]:
 
 def _own_endpoints(config: Config) -> tuple[Endpoint, ...]:
     admin = () if isinstance(config.admin, UnixSocket) else (config.admin,)
-    data = (each.listen for _, each in listeners_of(config))
+    data = (each.listen for _, each, _ in listeners_of(config))
     return (*data, config.telemetry, *admin)

@@ -116,7 +116,8 @@ async def _terminate(
     try:
         return await shake_hands(mesh, connection, accept)
     except HandshakeError as error:
-        await linger(client)
+        if error.alerted:
+            await linger(client)
         raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from sidecar.tls.handshake import send_all, send_waiting
+from sidecar.tls.handshake import linger, send_all, send_waiting
 from sidecar.tls.openssl_binding import (
     WANT_READ,
     BIO_write,
@@ -57,6 +57,7 @@ async def answer_http(client: socket.socket, session: TlsSession | None) -> None
     """
     if session is None:
         await send_all(client, _ANSWER)
+        await linger(client)
         return
     ssl, into, out = bios(session.connection)
     with trio.move_on_after(_REQUEST_SECONDS):
@@ -68,6 +69,7 @@ async def answer_http(client: socket.socket, session: TlsSession | None) -> None
     SSL_write(ssl, _ANSWER, len(_ANSWER))
     SSL_shutdown(ssl)
     await send_waiting(client, out)
+    await linger(client)
 
 
 def _has_data(ssl: object) -> bool:

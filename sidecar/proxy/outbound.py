@@ -110,7 +110,7 @@ async def _attempt(
     try:
         session = await shake_hands(mesh, connection, connect)
     except BaseException as error:
-        if isinstance(error, HandshakeError):
+        if isinstance(error, HandshakeError) and error.alerted:
             await linger(upstream)
         upstream.close()
         raise

@@ -57,6 +57,8 @@ class HandshakeError(Exception):
     ) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.alerted = False
+        """The peer has been sent an alert, and should be left time to read it."""
         self.alpn_refused = alpn_refused
         """The server knows none of the protocols that were offered by ALPN."""
 

@@ -83,6 +83,8 @@ async def handshake(
         ERR_clear_error()
         result = SSL_do_handshake(ssl)
         failure = None if result == 1 else _failure(ssl, result, check)
+        if failure is not None:
+            failure.alerted = waiting(out) > 0
         await send_waiting(sock, out)
         if failure is not None:
             raise failure
