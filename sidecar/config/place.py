@@ -70,3 +70,8 @@ class Invalid(ValueError):
     def here(cls, what: str) -> Self:
         """The value itself breaks one rule."""
         return cls([Finding((), what)])
+
+    @classmethod
+    def on_line(cls, line: int, what: str) -> Self:
+        """The text of a whole file breaks a rule on one of its lines."""
+        return cls([Finding((), what, line)])

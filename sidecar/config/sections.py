@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from attrs import frozen
-
-from sidecar.config.address import parse_destination, parse_listen, parse_target
+from sidecar.config.address import parse_listen, parse_target
 from sidecar.config.model import (
-    ORIGINAL,
     AccessLevel,
     Config,
     Drain,
-    Endpoint,
     Identity,
     Inbound,
     Limits,
@@ -30,9 +24,7 @@ from sidecar.config.model import (
     Route,
     RouteMode,
     Tls,
-    UnixSocket,
 )
-from sidecar.config.place import Invalid
 from sidecar.config.readers import (
     Reader,
     as_set,
@@ -46,8 +38,16 @@ from sidecar.config.readers import (
     whole,
 )
 from sidecar.config.section_rules import check_identity, check_outbound, check_route
+from sidecar.config.section_values import (
+    listen_at,
+    parse_admin,
+    parse_goal,
+    parse_group,
+    parse_workload_api,
+    read_version,
+    read_workers,
+)
 from sidecar.config.structure import reader_of
-from sidecar.config.wording import shown, suggestion
 from sidecar.identity.spiffe_id import parse_trust_domain
 from sidecar.policy.pattern import parse_pattern
 
@@ -60,91 +60,12 @@ PEER: Final = parsed(
 _DAY: Final = 86_400
 _WAIT: Final = 600
 """Seconds: whoever waits longer for one connection has mistaken the unit."""
-_UNIX_PATH: Final = 107  # sun_path holds 108 bytes with the null, unix(7)
-_WORKLOAD_API: Final = re.compile(r"unix:(?://)?(/[^\0?#]+)")  # Workload Endpoint, 4
-_GROUP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-def _parse_destination(text: str) -> Endpoint | Literal["original"]:
-    if text == ORIGINAL:
-        return ORIGINAL
-    if guess := suggestion(text, [ORIGINAL]):
-        raise ValueError(
-            f"expected 'original' or 'host:port', got {shown(text)}{guess}"
-        )
-    return parse_destination(text)
-
-
-def _parse_unix(text: str) -> UnixSocket:
-    path = text.removeprefix("unix:")
-    if not path.startswith("/"):
-        raise ValueError(f"expected 'unix:' and an absolute path, got {shown(text)}")
-    if len(path.encode(errors="surrogatepass")) > _UNIX_PATH:
-        raise ValueError(
-            f"the path of a socket has at most {_UNIX_PATH} bytes, got {shown(text)}"
-        )
-    return UnixSocket(Path(path))
-
-
-def _parse_admin(text: str) -> Endpoint | UnixSocket:
-    return _parse_unix(text) if text.startswith("unix:") else parse_listen(text)
-
-
-def _parse_workload_api(text: str) -> str:
-    if not _WORKLOAD_API.fullmatch(text):
-        raise ValueError(
-            f"expected a socket, as in 'unix:///run/spire/agent.sock', got {shown(text)}"
-        )
-    return text
-
-
-def _parse_group(text: str) -> str:
-    if not _GROUP.fullmatch(text):
-        raise ValueError(f"expected the name of a TLS group, got {shown(text)}")
-    return text
-
-
-def _read_version(value: object, _type: object = None) -> str:
-    # Without quotes YAML makes it a number; there is no doubt what was meant.
-    if isinstance(value, (str, float)) and str(value) in {"1.2", "1.3"}:
-        return str(value)
-    raise Invalid.here(f"expected '1.2' or '1.3', got {shown(value)}")
-
-
-def _read_workers(value: object, _type: object = None) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    try:
-        return whole(1, 256)(value, None)
-    except Invalid as error:
-        what = f"{error.findings[0].what} (or 'auto', one for each CPU)"
-        raise Invalid.here(what) from None
-
-
-@frozen
-class _Bind:
-    """The one key of `admin` and of `telemetry`."""
-
-    listen: Any
-
-
-def _listen_at(read_listen: Reader[Any]) -> Reader[Any]:
-    read_bind = reader_of(_Bind, {"listen": read_listen})
-
-    def read(value: object, _type: object = None) -> Any:
-        if isinstance(value, str):
-            hint = f"write {{listen: {shown(value)}}}"
-            raise Invalid.here(f"expected a mapping, got {shown(value)} ({hint})")
-        return read_bind(value, None).listen
-
-    return read
-
 
 _LISTENER: Final = reader_of(
     Listener,
     {
         "listen": parsed(parse_listen, "'host:port'"),
-        "destination": parsed(_parse_destination, "'original' or 'host:port'"),
+        "destination": parsed(parse_goal, "'original' or 'host:port'"),
     },
 )
 _PORT_SETTINGS: Final = reader_of(
@@ -178,7 +99,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
                 read_path,
                 "trust domains to files",
             ),
-            "workload_api": parsed(_parse_workload_api, "the address of a socket"),
+            "workload_api": parsed(parse_workload_api, "the address of a socket"),
             "accept": as_set(
                 listed(
                     choice(NameKind),
@@ -209,14 +130,14 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
         check_outbound,
     ),
     "policy": read_path,
-    "admin": _listen_at(parsed(_parse_admin, "'host:port' or 'unix:/path'")),
-    "telemetry": _listen_at(parsed(parse_listen, "'host:port'")),
+    "admin": listen_at(parsed(parse_admin, "'host:port' or 'unix:/path'")),
+    "telemetry": listen_at(parsed(parse_listen, "'host:port'")),
     "tls": reader_of(
         Tls,
         {
-            "minimum_version": _read_version,
+            "minimum_version": read_version,
             "groups": listed(
-                parsed(_parse_group, "the name of a TLS group"),
+                parsed(parse_group, "the name of a TLS group"),
                 "TLS groups",
                 "leave the key out for the default",
             ),
@@ -237,7 +158,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
         Drain,
         {"delay_seconds": seconds(_DAY), "deadline_seconds": seconds(_DAY)},
     ),
-    "workers": _read_workers,
+    "workers": read_workers,
     "log": reader_of(Log, {"level": choice(LogLevel), "access": choice(AccessLevel)}),
 }
 
