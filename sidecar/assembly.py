@@ -19,14 +19,16 @@ from sidecar.tls.context import SSL_VERSION
 from sidecar.tls.credentials import Credentials
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sidecar.config.check import Checked
     from sidecar.config.model import Config, Listener
     from sidecar.telemetry.access_log import AccessLog
     from sidecar.telemetry.metrics import Metrics
 
 
-def build_credentials(checked: Checked) -> Credentials:
-    """Make the first generation of what TLS needs.
+def build_credentials(path: Path, checked: Checked) -> Credentials:
+    """Make the first generation of what TLS needs; *path* is the configuration's.
 
     Raises:
         ConfigError: OpenSSL does not know one of the groups.
@@ -37,11 +39,13 @@ def build_credentials(checked: Checked) -> Credentials:
         problem = Problem(
             "tls.groups", f"{SSL_VERSION} does not know the group {str(error)!r}"
         )
-        raise ConfigError(str(checked.path), (problem,)) from None
+        raise ConfigError(str(path), (problem,)) from None
 
 
-def build_mesh(checked: Checked, metrics: Metrics, access_log: AccessLog) -> Mesh:
-    """Make the rest.
+def build_mesh(
+    path: Path, checked: Checked, metrics: Metrics, access_log: AccessLog
+) -> Mesh:
+    """Make all that connections share; *path* is the configuration's.
 
     Raises:
         ConfigError: OpenSSL does not know one of the groups.
@@ -53,7 +57,7 @@ def build_mesh(checked: Checked, metrics: Metrics, access_log: AccessLog) -> Mes
     )
     mesh = Mesh(
         config=config,
-        credentials=build_credentials(checked),
+        credentials=build_credentials(path, checked),
         policy=compile_policy(checked.policy),
         routes=RouteTable(config.outbound, hosts.addresses),
         hosts=hosts,

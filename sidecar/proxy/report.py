@@ -22,7 +22,7 @@ def report(connection: Connection, ending: Ending, mesh: Mesh) -> None:
     mesh.metrics.connection_closed(connection.direction, ending.outcome)
     failed = ending.outcome is not Outcome.COMPLETED
     if mesh.access_log.wants(failed=failed):
-        mesh.access_log.write(_record(connection, ending), failed=failed)
+        mesh.access_log.write(_record(connection, ending))
 
 
 def publish_bytes(connection: Connection, mesh: Mesh) -> None:

@@ -94,12 +94,15 @@ class AccessLog:
         self.access = access
         self._writer = LineWriter(fd, dropped, linger=_LINGER_SECONDS)
 
-    def write(self, record: AccessRecord, *, failed: bool) -> None:
-        """Queue *record* if the level asks for it. Never blocks, never raises."""
-        if self.access is AccessLevel.ALL or (
+    def wants(self, *, failed: bool) -> bool:
+        """Tell whether the level asks for a record, before it is made."""
+        return self.access is AccessLevel.ALL or (
             failed and self.access is AccessLevel.FAILURES
-        ):
-            self._writer.put(record.to_json())
+        )
+
+    def write(self, record: AccessRecord) -> None:
+        """Queue *record*. Never blocks, never raises."""
+        self._writer.put(record.to_json())
 
     async def run(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
