@@ -32,7 +32,7 @@ def test_what_is_written_is_an_svid_of_its_bundle(tmp_path: Path) -> None:
     bundle = pki.write_bundle(tmp_path, authority)
     assert TrustBundle.from_pem("shop.test", bundle.read_bytes()) == authority.bundle
     verify = f"verify -CAfile {bundle} {pair.certificate_chain}"
-    openssl = [require("openssl"), *verify.split()]
+    openssl = [str(require("openssl")), *verify.split()]
     subprocess.run(openssl, check=True, capture_output=True)
 
 
