@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from sidecar.identity.names import CertificateNames
-from sidecar.identity.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -42,16 +41,14 @@ def near_miss(
     peers = policy.allow.peers
     if scopes := peers.matching(peer):
         return _other_scope(policy.rules, scopes, port, source)
-    match peer:
-        case None:
-            return "no rule allows an unauthenticated peer"
-        case CertificateNames():
-            return f"no rule allows {_quoted(str(peer))}"
-        case SpiffeId():
-            near = peers.nearest(peer)
-            if near is None:
-                return f"no allow rule names trust domain {_quoted(peer.trust_domain)}"
-            return _other_path(policy.rules, near, port)
+    if peer is None:
+        return "no rule allows an unauthenticated peer"
+    if isinstance(peer, CertificateNames):
+        return f"no rule allows {_quoted(str(peer))}"
+    near = peers.nearest(peer)
+    if near is None:
+        return f"no allow rule names trust domain {_quoted(peer.trust_domain)}"
+    return _other_path(policy.rules, near, port)
 
 
 def _other_scope(

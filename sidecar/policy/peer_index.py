@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, assert_never
 
 from sidecar.identity.names import CertificateNames
-from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.path_trie import Near, PathTrie
 from sidecar.policy.pattern import (
     DnsPattern,
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sidecar.identity.peer import Peer
+    from sidecar.identity.spiffe_id import SpiffeId
 
 T = TypeVar("T")
 
@@ -57,17 +57,17 @@ class PeerIndex(Generic[T]):
                 self._subjects.insert(attributes, value)
             case Unauthenticated():
                 self._unauthenticated = (value,)
+            case _:
+                assert_never(pattern)
 
     def matching(self, peer: Peer | None) -> Sequence[T]:
         """Return the values of all patterns that match *peer*, in no order."""
-        match peer:
-            case SpiffeId():
-                trie = self._paths.get(peer.trust_domain)
-                return () if trie is None else trie.matching(peer.segments)
-            case CertificateNames():
-                return self._matching_names(peer)
-            case None:
-                return self._unauthenticated
+        if peer is None:
+            return self._unauthenticated
+        if isinstance(peer, CertificateNames):
+            return self._matching_names(peer)
+        trie = self._paths.get(peer.trust_domain)
+        return () if trie is None else trie.matching(peer.segments)
 
     def _matching_names(self, peer: CertificateNames) -> list[T]:
         # A few steps for each name: a certificate that a trusted CA signed, and that
