@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
-from sidecar.config.model import Endpoint, UnixSocket
+from sidecar.config.model import Endpoint, Mode, RouteMode, UnixSocket
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.net.local import is_local
 from sidecar.net.resolve import HostTable
@@ -14,7 +15,7 @@ from sidecar.proxy.mesh import Mesh
 from sidecar.proxy.plan import OwnEndpoints
 from sidecar.proxy.routes import RouteTable
 from sidecar.relay.engine import Engine
-from sidecar.telemetry.labels import Direction
+from sidecar.telemetry.labels import Direction, Verdict
 from sidecar.tls.context import SSL_VERSION
 from sidecar.tls.credentials import Credentials
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from sidecar.telemetry.metrics import Metrics
 
 
-def build_credentials(path: Path, checked: Checked) -> Credentials:
-    """Make the first generation of what TLS needs; *path* is the configuration's.
+def build_credentials(path: Path, checked: Checked, generation: int = 1) -> Credentials:
+    """Make a generation of what TLS needs; *path* is the configuration's.
 
     Raises:
         ConfigError: OpenSSL does not know one of the groups.
     """
     try:
-        return Credentials(checked.material, checked.config.tls)
+        return Credentials(checked.material, checked.config.tls, generation)
     except ValueError as error:
         problem = Problem(
             "tls.groups", f"{SSL_VERSION} does not know the group {str(error)!r}"
@@ -52,7 +53,7 @@ def build_mesh(
     """
     config = checked.config
     hosts = HostTable(
-        _host_names(config),
+        host_names(config),
         lambda: mesh.routes.forget(),  # noqa: PLW0108 - mesh is made below
     )
     mesh = Mesh(
@@ -83,7 +84,8 @@ def listeners_of(config: Config) -> list[tuple[Direction, Listener, str]]:
     ]
 
 
-def _host_names(config: Config) -> list[str]:
+def host_names(config: Config) -> list[str]:
+    """List every host that the data path may have to dial or recognise."""
     routed = [to for route in config.outbound.routes for to in route.to]
     fixed = [each.destination for _, each, _ in listeners_of(config)]
     return [to for to in routed if isinstance(to, str)] + [
@@ -95,3 +97,42 @@ def _own_endpoints(config: Config) -> tuple[Endpoint, ...]:
     admin = () if isinstance(config.admin, UnixSocket) else (config.admin,)
     data = (each.listen for _, each, _ in listeners_of(config))
     return (*data, config.telemetry, *admin)
+
+
+def declare_labels(checked: Checked, metrics: Metrics) -> None:
+    """Show the series that this configuration can come to, while they are zero."""
+    config = checked.config
+    for rule in checked.policy.rules:
+        verdict = Verdict(f"dry_run_{rule.action}" if rule.dry_run else rule.action)
+        metrics.declare_rules([rule.name], verdicts=[verdict])
+    for route in config.outbound.routes:
+        denied = route.mode is RouteMode.DENY
+        metrics.declare_rules(
+            [route.name],
+            verdicts=[Verdict.DENY if denied else Verdict.ALLOW],
+            direction=Direction.OUTBOUND,
+        )
+    open_ports = [
+        port
+        for port in config.inbound.ports
+        if config.inbound.mode_of(port) is not Mode.STRICT
+    ]
+    metrics.declare_ports(Direction.INBOUND, open_ports)
+
+
+# Bound or sized once, when the process starts.
+_FIXED: Final = (
+    "admin",
+    "telemetry",
+    "workers",
+    "inbound.listeners",
+    "outbound.listeners",
+    "limits.connections",
+    "limits.handshakes",
+    "limits.idle_seconds",
+)
+
+
+def not_reloaded(before: Config, after: Config) -> list[str]:
+    """Name the keys whose change has to wait for the next start."""
+    return [key for key in _FIXED if attrgetter(key)(before) != attrgetter(key)(after)]

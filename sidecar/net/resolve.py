@@ -41,10 +41,14 @@ class HostTable:
 
     def __init__(self, hosts: Iterable[str], changed: Callable[[], None]) -> None:
         """Know *hosts*; call *changed* whenever an answer differs from the last."""
-        self._known: dict[str, tuple[str, ...]] = {
-            name.lower(): () for name in hosts if not _is_literal(name)
-        }
+        self._known: dict[str, tuple[str, ...]] = {}
         self._changed = changed
+        self.know(hosts)
+
+    def know(self, hosts: Iterable[str]) -> None:
+        """Keep *hosts* and no others fresh from now on; what is known of them stays."""
+        names = {host.lower() for host in hosts if not _is_literal(host)}
+        self._known = {name: self._known.get(name, ()) for name in names}
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """Give the addresses of *host*: itself if it is one, () while unknown."""
@@ -63,7 +67,7 @@ class HostTable:
 
     async def keep_fresh(self) -> None:
         """Refresh for ever; a name without an answer is asked for more often."""
-        while self._known:
+        while True:
             await self.refresh()
             await trio.sleep(_RETRY_SECONDS if self.unresolved() else _FRESH_SECONDS)
 

@@ -1,0 +1,1 @@
+"""`sidecar demo`: the whole of it at work, with nothing set up."""

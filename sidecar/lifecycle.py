@@ -1,0 +1,107 @@
+"""From the first connection to the last: serving, signals, draining.
+
+SIGTERM drains: the process goes on accepting for a while, because those who route to
+it learn of its end late; then it accepts no more, lets what is open finish, and cuts
+what is left at the deadline. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+import trio
+
+from sidecar.proxy.serve import serve
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from sidecar.admin.readiness import Readiness
+    from sidecar.config.model import Listener
+    from sidecar.proxy.mesh import Mesh
+    from sidecar.telemetry.labels import Direction
+
+_LOG = logging.getLogger(__name__)
+
+Listening = tuple["Direction", "Listener", "socket.socket"]
+
+
+class Lifecycle:
+    """Serves until it is told to stop; then drains."""
+
+    def __init__(self, mesh: Mesh, readiness: Readiness) -> None:
+        self._mesh = mesh
+        self._readiness = readiness
+        self._draining = trio.Event()
+        self._at_once = trio.Event()
+
+    def drain(self) -> None:
+        """Begin to drain. Asked twice, it changes nothing."""
+        if not self._draining.is_set():
+            _LOG.info("draining", extra={"open": len(self._mesh.connections)})
+            self._readiness.drain()
+            self._draining.set()
+
+    def stop(self) -> None:
+        """Do what SIGTERM does: drain, and the second time end at once."""
+        if self._draining.is_set():
+            self._at_once.set()
+        self.drain()
+
+    async def watch_signals(
+        self,
+        reload: Callable[[], Awaitable[object]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Turn signals into calls, until cancelled."""
+        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with trio.open_signal_receiver(*watched) as signals:
+            task_status.started()
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    await reload()
+                else:
+                    self.stop()
+
+    async def serve(self, listening: Iterable[Listening]) -> None:
+        """Carry connections until all is drained.
+
+        Cancellation:
+            Open connections are reset.
+        """
+        mesh = self._mesh
+        slots = trio.Semaphore(mesh.config.limits.connections)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                for direction, listener, sock in listening:
+                    accepting.start_soon(
+                        serve, sock, listener, direction, mesh, slots, connections
+                    )
+                self._readiness.done("listeners")
+                _LOG.info("ready")
+                await self._draining.wait()
+                with trio.move_on_after(mesh.config.drain.delay_seconds):
+                    await self._at_once.wait()
+                accepting.cancel_scope.cancel()
+            for _, _, sock in listening:
+                sock.close()
+            await self._finish()
+            connections.cancel_scope.cancel()
+
+    async def _finish(self) -> None:
+        """Wait for the open connections, the deadline, or a second signal."""
+        with trio.move_on_after(self._mesh.config.drain.deadline_seconds):
+            async with trio.open_nursery() as nursery:
+
+                async def first(wait: Callable[[], Awaitable[object]]) -> None:
+                    await wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(first, self._at_once.wait)
+                nursery.start_soon(first, self._mesh.connections.wait_empty)
+        left = len(self._mesh.connections)
+        _LOG.info("drained", extra={"cut": left})
