@@ -7,7 +7,7 @@ certificate; whoever wants another one begins with these and changes a part.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 from cryptography import x509
@@ -32,6 +32,8 @@ BOTH_PURPOSES: Final = (
 
 Extension: TypeAlias = x509.Extension[x509.ExtensionType]
 
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+
 _USAGES: Final = (
     "digital_signature",
     "content_commitment",
@@ -55,6 +57,11 @@ class Blueprint:
     extensions: tuple[Extension, ...]
     subject: x509.Name = field(factory=lambda: x509.Name([]))
     serial: int = field(factory=x509.random_serial_number)
+
+    def find(self, kind: type[_Kind]) -> _Kind:
+        """Return the extension of this kind, which is there."""
+        (found,) = (e.value for e in self.extensions if isinstance(e.value, kind))
+        return found
 
     def extended(self, value: x509.ExtensionType, *, critical: bool) -> Self:
         """Return one with this extension, in the place of one of the same OID."""

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 SEQUENCE: Final = 0x30
 BIT_STRING: Final = 0x03
+OCTET_STRING: Final = 0x04
+OBJECT_IDENTIFIER: Final = 0x06
 
 # RFC 5758 3.2: ecdsa-with-SHA256, without parameters.
 _ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")

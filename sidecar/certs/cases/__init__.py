@@ -1,0 +1,1 @@
+"""Good and bad certificates, each for one clause of a standard."""
