@@ -178,6 +178,11 @@ def parse_target(text: str) -> Network | str:
     Raises:
         AddressError: The text is none of them. No other exception escapes.
     """
+    if text.count(":") == 1 or "://" in text:
+        raise AddressError(
+            "expected an address, a network or a host name, without a port, "
+            f"got {shown(text)}"
+        )
     host = text.partition("/")[0]
     if "/" in text or parse_address(host) is not None:
         return parse_network(text)

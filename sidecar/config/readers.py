@@ -87,7 +87,7 @@ def whole(least: int, most: int) -> Reader[int]:
 
 def seconds(most: int, *, zero: bool = True) -> Reader[float]:
     """Take a duration in seconds; 0 only where *zero* says so."""
-    least = "from 0" if zero else "above 0"
+    least = "from 0" if zero else "above 0, up"
 
     def read(value: object, _type: object = None) -> float:
         if (

@@ -36,7 +36,7 @@ def _shown_text(text: str) -> str:
 
 def quoted(options: Iterable[str]) -> str:
     """List what may stand somewhere, as in ``'a', 'b'``."""
-    return ", ".join(repr(option) for option in options)
+    return ", ".join(repr(str(option)) for option in options)
 
 
 def suggestion(value: object, options: Iterable[str]) -> str:

@@ -80,8 +80,10 @@ def _syntax(error: yaml.YAMLError, text: str) -> Finding:
         what = f"{what}, {error.context}"
     if error.context_mark is not None:
         what = f"{what} that begins on line {error.context_mark.line + 1}"
-    mark = error.problem_mark
+    mark, lines = error.problem_mark, text.splitlines()
+    if mark.line >= len(lines):
+        return Finding((), f"{what} (end of file)", len(lines))
     what = f"{what} (column {mark.column + 1})"
-    if any(map(_BARE_ADDRESS.search, text.split("\n")[mark.line : mark.line + 1])):
+    if _BARE_ADDRESS.search(lines[mark.line]):
         what = f"{what} (write an address that begins with '[' in quotes)"
     return Finding((), what, mark.line + 1)
