@@ -65,9 +65,11 @@ def _calls(acts: list[Act]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("who calls")
-    table.add_column("what the caller saw", ratio=1)
-    table.add_column("why: the access record of the api's sidecar", ratio=1)
+    table.add_column("who calls", overflow="fold", ratio=1)
+    table.add_column("what the caller saw", overflow="fold", ratio=1)
+    table.add_column(
+        "why: the access record of the api's sidecar", overflow="fold", ratio=1
+    )
     for act in acts:
         color = "green" if act.seen.answered else "red"
         mark = "✔" if act.seen.answered else "✘"
@@ -100,7 +102,7 @@ def _metrics(scene: Stage) -> Table:
         title_justify="left",
         show_header=False,
     )
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_column(justify="right")
     _, page = scene.api.get("/metrics")
     for line in page.splitlines():
