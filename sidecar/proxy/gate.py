@@ -8,6 +8,7 @@ up its place: an honest one needs a few milliseconds.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -16,46 +17,71 @@ from sidecar.telemetry.labels import Reason
 from sidecar.tls.errors import HandshakeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 
 _PATIENCE_SECONDS: Final = 1.0
+# The deadline of a handshake runs while it waits. Where the line is so long that it
+# would not be through in about this time, each gets less than a second: thousands that
+# stall cannot make an honest one wait until it is too late.
+_LINE_SECONDS: Final = 2.0
 
 
 class HandshakeGate:
-    """Lets *limit* handshakes run at once, each undisturbed for a second."""
+    """Lets *limit* handshakes run at once, each undisturbed for a second.
+
+    Places go to those who wait in the order in which they came.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._places = trio.Semaphore(limit)
         self._running: dict[trio.CancelScope, float] = {}  # by age: the oldest first
-        self._waiting = trio.lowlevel.ParkingLot()
 
-    async def run(self, handshake: Awaitable[T]) -> T:
-        """Await *handshake* when there is a place for it.
+    async def run(self, handshake: Callable[[], Awaitable[T]]) -> T:
+        """Do *handshake* when there is a place for it.
 
         Raises:
             HandshakeError: Its place went to another, with the reason timeout; or
                 whatever the handshake raises.
         """
-        while len(self._running) >= self._limit:
-            await self._wait()
+        await self._take_place()
         scope = trio.CancelScope()
         self._running[scope] = trio.current_time()
+        self._press()
         try:
             with scope:
-                return await handshake
+                return await handshake()
         finally:
             del self._running[scope]
-            self._waiting.unpark()
+            self._places.release()
+            self._press()
         raise HandshakeError(
             Reason.TIMEOUT, "it stalled while others waited for its place"
         )
 
-    async def _wait(self) -> None:
+    async def _take_place(self) -> None:
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            self._press(coming=1)
+            try:
+                await self._places.acquire()
+            finally:
+                self._press()
+
+    def _press(self, coming: int = 0) -> None:
+        """Give the oldest handshake a deadline, or none if nobody waits.
+
+        When it goes, the next is the oldest: one after the other they make room.
+        """
+        if not self._running:
+            return
         oldest, began = next(iter(self._running.items()))
-        patience = began + _PATIENCE_SECONDS - trio.current_time()
-        if patience <= 0 and not oldest.cancel_called:
-            oldest.cancel()
-        with trio.move_on_after(max(patience, _PATIENCE_SECONDS / 20)):
-            await self._waiting.park()
+        waiting = self._places.statistics().tasks_waiting + coming
+        if waiting:
+            share = _LINE_SECONDS * self._limit / waiting
+            oldest.deadline = began + min(_PATIENCE_SECONDS, share)
+        else:
+            oldest.deadline = math.inf

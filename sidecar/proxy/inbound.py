@@ -105,7 +105,9 @@ async def _terminate(
             raise HandshakeError(Reason.PLAINTEXT, "the peer does not speak TLS")
         # The place is taken only now: a client that says nothing holds up nobody.
         tls, check = credentials.accept(certificate_required=plan.certificate_required)
-        session = await mesh.inbound_gate.run(handshake(client, tls, check, hello))
+        session = await mesh.inbound_gate.run(
+            lambda: handshake(client, tls, check, hello)
+        )
         if session.peer is None:
             await answer_http(client, session)
             raise HandshakeError(

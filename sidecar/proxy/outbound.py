@@ -105,7 +105,7 @@ async def _attempt(
 
     async def connect() -> TlsSession:
         tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
-        return await mesh.outbound_gate.run(handshake(upstream, tls, check))
+        return await mesh.outbound_gate.run(lambda: handshake(upstream, tls, check))
 
     try:
         session = await shake_hands(mesh, connection, connect)
