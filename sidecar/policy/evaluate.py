@@ -116,7 +116,7 @@ def _dry_run(
     number = _first(policy.dry_run_deny, peer, port, source)
     if number is not None and (deny is None or number < deny):
         return DryRun(Verdict.DENY, policy.rules[number].name)
-    if number is not None or deny is not None:
+    if deny is not None:
         return None
     number = _first(policy.dry_run_allow, peer, port, source)
     if number is not None and (allow is None or number < allow):

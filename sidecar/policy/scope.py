@@ -30,10 +30,9 @@ def comparable(address: IPv4Address | IPv6Address) -> Source:
 
 def _comparable_network(network: Network) -> tuple[int, int, int]:
     # The version, the bits after the prefix, and the prefix as a number. A network
-    # wider than all of mapped IPv4, such as ::/0, is of IPv6 addresses only.
+    # inside mapped IPv4 begins with a mapped address. One around it, such as ::/0,
+    # does not, and is of IPv6 addresses only.
     suffix = network.max_prefixlen - network.prefixlen
-    if suffix > 32:
-        return network.version, suffix, int(network.network_address) >> suffix
     version, number = comparable(network.network_address)
     return version, suffix, number >> suffix
 

@@ -8,7 +8,7 @@ from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.compile import RuleIndex, compile_policy
 from sidecar.policy.model import Action, Default, Policy, Rule
 from sidecar.policy.pattern import parse_pattern
-from sidecar.policy.scope import comparable
+from sidecar.policy.scope import OneRule, comparable
 
 CART = SpiffeId.parse("spiffe://x.test/ns/shop/sa/cart")
 HERE = comparable(ip_address("10.0.0.1"))
@@ -60,6 +60,7 @@ def test_a_later_rule_counts_where_an_earlier_one_does_not_apply() -> None:
 def test_a_rule_that_names_a_peer_twice_counts_once() -> None:
     index = compiled(Rule("twice", Action.ALLOW, EXACT * 2 + ANY))
     assert index.first(CART, 1, HERE) == 0
+    assert [type(scope) for scope in index.peers.matching(CART)] == [OneRule] * 2
 
 
 def test_rules_number_as_in_the_file_whatever_comes_between() -> None:

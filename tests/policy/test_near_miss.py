@@ -184,7 +184,7 @@ def test_long_names_are_cut() -> None:
 
 
 def test_a_name_adds_no_line_to_the_log() -> None:
-    rule = allow("\n" * 100, f"{SHOP}/cart")
+    rule = allow("\n\U000e0001" * 100, f"{SHOP}/cart")
     text = miss(rule, peer=f"{SHOP}/till")
     assert text.isprintable()
     assert len(text) <= MAX_LENGTH

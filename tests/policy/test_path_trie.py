@@ -104,8 +104,14 @@ def test_else_a_pattern_that_begins_alike_is_nearest(
     assert ("/".join(near.expected), "/".join(near.found)) == (expected, found)
 
 
+def test_of_patterns_that_go_on_from_one_place_the_shortest_is_named() -> None:
+    for others in (["ns/shop/**"], ["ns/shop/**", "ns/shop"]):
+        near = nearest(trie_of("ns/shop/sa/cart", *others), "ns")
+        assert near.values == others[-1:]
+
+
 def test_only_so_many_patterns_beside_the_path_are_looked_at() -> None:
-    others = [f"n{at}/x" for at in range(SAMPLES - 1)]
+    others = ["ns/x/y", *(f"n{at}/x" for at in range(SAMPLES - 2))]
     assert nearest(trie_of(*others, "shop/cart"), "ns/cart").only
     assert not nearest(trie_of(*others, "n/x", "shop/cart"), "ns/cart").only
 

@@ -143,6 +143,13 @@ def test_a_pattern_is_written_as_it_is_read(text: str, expected: object) -> None
     assert str(expected) == text
 
 
+def test_a_pattern_is_as_long_as_a_spiffe_id_at_most() -> None:
+    text = f"spiffe://example.org/{'a' * 2024}/**"
+    assert str(parse_pattern(text)) == text
+    with pytest.raises(PatternError, match="at most 2048 bytes, got 2049"):
+        parse_pattern(text.replace("/**", "a/**"))
+
+
 def test_one_pattern_has_one_text() -> None:
     assert str(parse_pattern("dns:A.B")) == "dns:a.b"
     assert str(parse_pattern("subject:ou=web, 2.5.4.10=x")) == "subject:O=x,OU=web"
