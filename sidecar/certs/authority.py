@@ -88,13 +88,13 @@ class Authority:
         uris = Facts.of(path[0]).spiffe_uris
         if not uris:
             raise AuthorityError(
-                "a CA must name its trust domain, spiffe://TRUST-DOMAIN, in a URI SAN, "
+                "CA: must name its trust domain, spiffe://TRUST-DOMAIN, in a URI SAN, "
                 "got none"
             )
         trust_domain = uris[0].removeprefix("spiffe://")
         check_signing_certificate(path[0], trust_domain)
         if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-            raise AuthorityError("the key of a CA must be an EC key, got another kind")
+            raise AuthorityError("CA: must have an EC key, got another kind")
         return cls(trust_domain, path, private_key)
 
     @property
@@ -134,13 +134,13 @@ class Authority:
         """
         if spiffe_id.trust_domain != self.trust_domain:
             raise AuthorityError(
-                f"SPIFFE ID must be of the trust domain {self.trust_domain!r}, "
+                f"SPIFFE ID: must be of the trust domain {self.trust_domain!r}, "
                 f"got {str(spiffe_id)!r}"
             )
         end = self.certificate.not_valid_after_utc
         if now + lifetime > end:
             raise AuthorityError(
-                f"lifetime must end before the CA does, at {end.isoformat()}, "
+                f"lifetime: must end before the CA does, at {end.isoformat()}, "
                 f"got {(now + lifetime).isoformat(timespec='seconds')}"
             )
         key = new_key()
@@ -150,7 +150,7 @@ class Authority:
             )
         except ValueError as error:
             # RFC 5280 4.2.1.6: an IA5String. cryptography takes nothing else.
-            raise AuthorityError(f"DNS name must be of ASCII, got {error}") from error
+            raise AuthorityError(f"DNS name: must be of ASCII, got {error}") from error
         return Svid(self.sign(plan), key, spiffe_id)
 
     def sign(self, plan: Blueprint) -> tuple[x509.Certificate, ...]:

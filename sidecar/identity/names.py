@@ -19,7 +19,7 @@ from sidecar.identity.reading import (
 )
 
 _MAX_SHOWN: Final = 256  # a label or a log field, whatever the certificate says
-_ESCAPED: Final = frozenset('"+,;<>\\')  # RFC 4514, 2.4
+_SPECIAL: Final = frozenset('"+,;<>\\')  # RFC 4514, 2.4
 
 
 @frozen
@@ -46,10 +46,7 @@ class CertificateNames:
         sans = read_alternative_names(read_extensions(certificate))
         return cls(
             dns=frozenset(n.lower() for n in sans.get_values_for_type(x509.DNSName)),
-            subject=tuple(
-                (attribute.rfc4514_attribute_name, _text(attribute.value))
-                for attribute in read_subject(certificate)
-            ),
+            subject=attributes_of(read_subject(certificate)),
         )
 
     def __str__(self) -> str:
@@ -59,11 +56,23 @@ class CertificateNames:
         certificate always has one name.
         """
         if self.dns:
-            text = f"dns:{_escaped(min(self.dns))}"
+            text = f"dns:{escaped(min(self.dns))}"
         else:
-            pairs = (f"{name}={_escaped(value)}" for name, value in self.subject)
+            pairs = (f"{name}={escaped(value)}" for name, value in self.subject)
             text = f"subject:{','.join(pairs)}"
         return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def attributes_of(name: x509.Name) -> tuple[tuple[str, str], ...]:
+    """Return the attributes of a subject or an issuer, in the certificate's order."""
+    return tuple(
+        (attribute.rfc4514_attribute_name, _text(attribute.value)) for attribute in name
+    )
+
+
+def escaped(text: str) -> str:
+    """Return *text* printable, in one line: for a log or a terminal."""
+    return "".join(map(_escaped, text))
 
 
 def _text(value: str | bytes) -> str:
@@ -71,12 +80,10 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else f"#{value.hex()}"
 
 
-def _escaped(text: str) -> str:
-    return "".join(
-        f"\\{c}"
-        if c in _ESCAPED
-        else c
-        if c.isprintable()
-        else "".join(f"\\{byte:02X}" for byte in c.encode(errors="surrogatepass"))
-        for c in text
-    )
+def _escaped(character: str) -> str:
+    if character in _SPECIAL:
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    octets = character.encode(errors="surrogatepass")
+    return "".join(f"\\{octet:02X}" for octet in octets)

@@ -71,11 +71,24 @@ def read_subject(certificate: x509.Certificate) -> x509.Name:
     try:
         return certificate.subject
     except _UNREADABLE as error:
-        raise SvidError(
-            "subject-readable",
-            "RFC 5280 4.1.2.6",
-            f"subject must be well formed, got {_reason(error)}",
-        ) from error
+        raise _name_error("subject", "RFC 5280 4.1.2.6", error) from error
+
+
+def read_issuer(certificate: x509.Certificate) -> x509.Name:
+    """Return the issuer.
+
+    Raises:
+        SvidError: It cannot be parsed.
+    """
+    try:
+        return certificate.issuer
+    except _UNREADABLE as error:
+        raise _name_error("issuer", "RFC 5280 4.1.2.4", error) from error
+
+
+def _name_error(name: str, clause: str, error: Exception) -> SvidError:
+    text = f"{name} must be well formed, got {_reason(error)}"
+    return SvidError(f"{name}-readable", clause, text)
 
 
 def value_of(extensions: Extensions, kind: type[_Kind]) -> _Kind | None:

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from hypothesis import given, strategies as st
 
-from sidecar.identity.names import CertificateNames
+from sidecar.identity.names import CertificateNames, attributes_of, escaped
 from sidecar.identity.reading import SvidError
 from tests.identity import certificates as make
 
@@ -134,6 +134,17 @@ def test_a_certificate_without_extensions_has_a_subject_alone() -> None:
     assert CertificateNames.of(certificate) == CertificateNames(
         frozenset(), (("OU", "web"),)
     )
+
+
+def test_an_issuer_has_attributes_as_a_subject_has() -> None:
+    assert attributes_of(WEB) == (("OU", "web"),)
+
+
+@given(st.text())
+def test_what_is_escaped_is_printable_and_plain_text_stays(text: str) -> None:
+    assert escaped(text).isprintable()
+    if text.isalnum():
+        assert escaped(text) == text
 
 
 @pytest.mark.parametrize("fault", make.unreadable_extensions())

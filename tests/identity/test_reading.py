@@ -10,6 +10,8 @@ from sidecar.identity.reading import (
     SvidError,
     read_alternative_names,
     read_extensions,
+    read_issuer,
+    read_pem,
     read_subject,
     value_of,
 )
@@ -60,3 +62,35 @@ def test_a_subject_that_does_not_parse_is_an_svid_error(fault: str) -> None:
         read_subject(make.unreadable_subjects()[fault])
     assert caught.value.code == "subject-readable"
     assert caught.value.clause == "RFC 5280 4.1.2.6"
+
+
+def test_the_issuer_is_read() -> None:
+    name = make.subject((NameOID.ORGANIZATION_NAME, "Acme"))
+    assert read_issuer(make.leaf(name=name)) == name
+
+
+@pytest.mark.parametrize("fault", make.unreadable_subjects())
+def test_an_issuer_that_does_not_parse_is_an_svid_error(fault: str) -> None:
+    with pytest.raises(SvidError) as caught:
+        read_issuer(make.unreadable_subjects()[fault])
+    assert caught.value.code == "issuer-readable"
+    assert caught.value.clause == "RFC 5280 4.1.2.4"
+
+
+def test_certificates_are_read_from_pem_in_their_order() -> None:
+    both = (make.leaf(), make.signer())
+    assert read_pem(make.pem(*both)) == both
+    assert read_pem(b"text\n" + make.key_pem(make.key()) + make.pem(both[0])) == (
+        both[0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [(b"", "at least one certificate"), (b"0\x82", "openssl x509 -inform der")],
+)
+def test_what_is_no_pem_is_an_svid_error(text: bytes, rule: str) -> None:
+    with pytest.raises(SvidError, match=rule) as caught:
+        read_pem(text)
+    assert caught.value.code == "pem-readable"
+    assert caught.value.clause == "RFC 7468 5"
