@@ -1,0 +1,137 @@
+"""What the two HTTP listeners offer.
+
+Telemetry is for whoever can reach the pod: it only reads. Everything that changes
+state, or that shows the configuration, is on the admin listener.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from sidecar.admin.guard import guarded
+from sidecar.admin.messages import JSON, Handler, Request, Response, text
+from sidecar.admin.routes import Route, Routes
+from sidecar.config.model import LogLevel
+from sidecar.telemetry import log
+from sidecar.telemetry.metrics import CONTENT_TYPE, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from sidecar.admin.readiness import Readiness
+
+# How many connections are written down before others on the event loop have a turn.
+_BATCH = 200
+
+
+@frozen(kw_only=True)
+class AdminActions:
+    """What the admin listener can ask of the rest.
+
+    Attributes:
+        connections: The live connections, one mapping of plain values for each.
+        config: The configuration in effect, without secrets.
+        reload: Reads everything anew and gives back what is wrong; nothing if all is
+            well. A broken file changes nothing.
+        drain: Begins to drain; asked twice, it changes nothing.
+        quit: Ends the process as SIGTERM does.
+    """
+
+    connections: Callable[[], Iterable[Mapping[str, Any]]]
+    config: Callable[[], Mapping[str, Any]]
+    reload: Callable[[], Awaitable[Sequence[str]]]
+    drain: Callable[[], None]
+    quit: Callable[[], None]
+
+
+def telemetry_handler(metrics: Metrics, readiness: Readiness) -> Handler:
+    """Metrics and probes. Nothing here changes anything."""
+
+    async def show_metrics(_request: Request) -> Response:
+        parts = []
+        for part in metrics.render_parts():
+            parts.append(part)
+            await trio.lowlevel.checkpoint()
+        return Response(200, b"".join(parts), CONTENT_TYPE)
+
+    def live(_request: Request) -> Response:
+        return text("ok")
+
+    def ready(_request: Request) -> Response:
+        return text(readiness.body(), 200 if readiness.ready else 503)
+
+    return Routes(
+        "sidecar telemetry",
+        (
+            Route("GET", "/metrics", show_metrics, "for Prometheus"),
+            Route("GET", "/livez", live, "whether the process answers"),
+            Route("GET", "/readyz", ready, "whether it should get traffic"),
+        ),
+    )
+
+
+def admin_handler(actions: AdminActions) -> Handler:
+    """What an operator may see and do from inside the pod."""
+    admin = _Admin(actions)
+    routes = (
+        Route("GET", "/connections", admin.connections, "what is open now"),
+        Route("GET", "/config", admin.config, "the configuration in effect"),
+        Route("GET", "/logging", admin.logging, "the log level"),
+        Route("POST", "/logging", admin.set_logging, "?level=debug sets it"),
+        Route("POST", "/reload", admin.reload, "read all files again, as SIGHUP does"),
+        Route("POST", "/drain", admin.drain, "take no new connections"),
+        Route("POST", "/quitquitquit", admin.quit, "drain and exit, as SIGTERM does"),
+    )
+    return guarded(Routes("sidecar admin", routes))
+
+
+@frozen
+class _Admin:
+    _do: AdminActions
+
+    async def connections(self, _request: Request) -> Response:
+        lines = []
+        for row in self._do.connections():
+            lines.append(_json(row))
+            if not len(lines) % _BATCH:
+                await trio.lowlevel.checkpoint()
+        body = "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+        return Response(200, body.encode("ascii"), JSON)
+
+    def config(self, _request: Request) -> Response:
+        body = _json(self._do.config(), indent=2) + "\n"
+        return Response(200, body.encode("ascii"), JSON)
+
+    def logging(self, _request: Request) -> Response:
+        return text(f"level={log.current_level()}")
+
+    def set_logging(self, request: Request) -> Response:
+        asked = request.query.get("level", "")
+        if asked not in list(LogLevel):
+            known = ", ".join(LogLevel)
+            return text(f"level: expected one of {known}", 400)
+        log.set_level(LogLevel(asked))
+        return self.logging(request)
+
+    async def reload(self, _request: Request) -> Response:
+        problems = await self._do.reload()
+        if problems:
+            return text("\n".join(["not reloaded:", *problems]), 422)
+        return text("reloaded")
+
+    def drain(self, _request: Request) -> Response:
+        self._do.drain()
+        return text("draining")
+
+    def quit(self, _request: Request) -> Response:
+        return Response(200, b"quitting\n", after=self._do.quit)
+
+
+def _json(value: object, *, indent: int | None = None) -> str:
+    # ASCII; DEL is the one control character that json leaves as it is.
+    dumped = json.dumps(value, indent=indent, default=str)
+    return dumped.replace("\x7f", "\\u007f")
