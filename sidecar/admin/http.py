@@ -139,7 +139,7 @@ class HttpConnection:
         head = await self._next_event()
         if not isinstance(head, h11.Request):
             # There is at least one byte, so an early end is a protocol error.
-            raise AssertionError(f"expected a request, got {head!r}")
+            raise AssertionError(f"expected a request, got {head!r}")  # noqa: TRY004 - ours
         wire.check_kind(head)
         if wire.declared_length(head) > self._limits.body_bytes:
             raise _too_large()
