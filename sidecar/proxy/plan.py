@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from attrs import frozen
 
@@ -105,13 +105,15 @@ def plan_inbound(
         return Reject(Outcome.LOOP, _LOOP)
     port = destination.port
     terminate = Terminate(inbound.missing_certificate(port) is MissingCertificate.ALERT)
-    match inbound.mode_of(port):
+    match mode := inbound.mode_of(port):
         case Mode.STRICT:
             return terminate
         case Mode.PERMISSIVE:
             return Detect(terminate)
         case Mode.DISABLED:
             return PassThrough()
+        case _:
+            assert_never(mode)
 
 
 def plan_outbound(
@@ -143,3 +145,5 @@ def plan_outbound(
         case RouteMode.DENY:
             detail = f"the route {route.name!r} denies {destination}"
             return Reject(Outcome.DENIED, detail, route.name)
+        case _:
+            assert_never(route.mode)

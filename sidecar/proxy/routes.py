@@ -88,4 +88,6 @@ class RouteTable:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(host.partition("%")[0])
+    address = ipaddress.ip_address(host.partition("%")[0])
+    # A name may resolve into IPv4 seen through IPv6, and routes speak of IPv4.
+    return getattr(address, "ipv4_mapped", None) or address
