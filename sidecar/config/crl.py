@@ -7,9 +7,8 @@ from typing import Final
 
 from cryptography import x509
 
-_PEM: Final = re.compile(
-    rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL
-)
+_BEGIN: Final = b"-----BEGIN X509 CRL-----"
+_PEM: Final = re.compile(_BEGIN + rb".*?-----END X509 CRL-----", re.DOTALL)
 
 
 class CrlError(ValueError):
@@ -24,6 +23,9 @@ def parse_crls(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
             escapes, whatever the bytes.
     """
     blocks = _PEM.findall(data)
+    if len(blocks) != data.count(_BEGIN):
+        # Half of a list revokes nobody; passing it over would admit whom it names.
+        raise CrlError("a list begins in it and does not end")
     try:
         if blocks:
             return tuple(map(x509.load_pem_x509_crl, blocks))

@@ -155,9 +155,9 @@ class _Reading:
     ) -> None:
         last = max(root.not_valid_after_utc for root in roots)
         if last < self._now:
-            all_of = "" if len(roots) == 1 else f"all {len(roots)} certificates "
-            which = "" if len(roots) == 1 else "the last "
-            what = f"{path}: {all_of}expired {which}{self._moment(last)}"
+            every = f"all {len(roots)} certificates expired, the last"
+            fate = "expired" if len(roots) == 1 else every
+            what = f"{path}: {fate} {self._moment(last)}"
             self.findings.append(Finding(place, what))
 
     def file(

@@ -84,8 +84,6 @@ def _leads_to(
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if certificate == issuer:
-        return True  # a chain may end with its root, and a root may be cross-signed
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):

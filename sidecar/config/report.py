@@ -71,7 +71,7 @@ def _identity(material: Material, now: dt.datetime) -> Iterator[str]:
         yield f"trust domains: {_some(material.bundles)}"
     if material.name_roots:
         kinds = sorted(kind for kind in material.accept if kind != "spiffe")
-        yield f"also known by {' and '.join(kinds)}: {_count(material.name_roots, 'root')}"
+        yield f"peers by {' and '.join(kinds)}: {_count(material.name_roots, 'root')}"
 
 
 def _inbound(inbound: Inbound) -> Iterator[str]:

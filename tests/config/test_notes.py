@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sidecar.config.document import Section
 from sidecar.config.model import NameKind
 from sidecar.config.notes import notes_on_config, notes_on_policy
 from sidecar.config.place import Finding, written
 from sidecar.config.policy_sections import read_whole_policy
 from sidecar.config.sections import read_whole_config
 from sidecar.config.yaml_document import parse_document
+
+if TYPE_CHECKING:
+    from sidecar.config.document import Section
 
 IDENTITY = """
 identity: {certificate_chain: a, private_key: b, trust_bundles: {example.org: c}}

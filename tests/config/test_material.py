@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, strategies as st
+
+from sidecar.config.material import load_material
+from sidecar.config.model import Identity, NameKind
+from sidecar.config.problems import ConfigError
+from sidecar.identity.names import CertificateNames
+from sidecar.identity.spiffe_id import SpiffeId
+from tests.config.authorities import (
+    DAY,
+    NOW,
+    SPIFFE_ID,
+    Authority,
+    key_pem,
+    pem,
+    write_workload,
+)
+
+IDENTITY = Identity(Path("tls.crt"), Path("tls.key"), {"example.org": Path("ca.crt")})
+NAMES = evolve(IDENTITY, accept=frozenset(NameKind), name_bundle=Path("legacy.crt"))
+WITH_CRL = evolve(IDENTITY, crl=Path("ca.crl"))
+ROOT = Authority.root()
+OLD = NOW - 3 * DAY
+
+Spoil = Callable[[], object]
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good workload in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_workload(Path(), ROOT)
+    Path("legacy.crt").write_bytes(pem(ROOT.certificate))
+    Path("ca.crl").write_bytes(pem(ROOT.crl(NOW + DAY)))
+
+
+def put(name: str, data: bytes) -> Spoil:
+    return lambda: Path(name).write_bytes(data)
+
+
+def refusals(identity: Identity, now: dt.datetime = NOW) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_material(identity, now)
+    assert caught.value.source == "identity"
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_good_files_are_what_handshakes_are_made_of() -> None:
+    material = load_material(WITH_CRL, NOW)
+    assert material.svid.name == SpiffeId.parse(SPIFFE_ID)
+    assert material.svid.chain[0].public_key() == material.svid.private_key.public_key()
+    assert material.bundles.keys() == {"example.org"}
+    assert material.bundles["example.org"].roots == (ROOT.certificate,)
+    assert material.name_roots == ()
+    assert len(material.crls) == 1
+    assert material.accept == {NameKind.SPIFFE}
+
+
+def test_no_revocation_list_is_none() -> None:
+    assert load_material(IDENTITY, NOW).crls == ()
+
+
+def test_peers_may_be_known_by_name_and_so_may_we() -> None:
+    put("tls.crt", pem(ROOT.leaf(dns="cart.test")))()
+    material = load_material(NAMES, NOW)
+    assert isinstance(material.svid.name, CertificateNames)
+    assert str(material.svid.name) == "dns:cart.test"
+    assert material.name_roots == (ROOT.certificate,)
+
+
+def test_a_spiffe_id_stays_one_where_names_count_too() -> None:
+    assert load_material(NAMES, NOW).svid.name == SpiffeId.parse(SPIFFE_ID)
+
+
+def test_no_bundle_is_needed_where_no_spiffe_id_counts() -> None:
+    identity = evolve(NAMES, trust_bundles={}, accept=frozenset({NameKind.DNS}))
+    assert load_material(identity, NOW).bundles == {}
+
+
+def test_a_certificate_is_good_from_its_first_moment_to_its_last() -> None:
+    for moment in (NOW - 30 * DAY, NOW + 3 * DAY):
+        assert load_material(IDENTITY, moment).bundles
+
+
+CHAIN, KEY = "identity.certificate_chain: tls.crt: ", "identity.private_key: tls.key: "
+BUNDLE = "identity.trust_bundles.example.org: ca.crt: "
+
+
+@pytest.mark.parametrize(
+    ("spoil", "identity", "line"),
+    [
+        (lambda: Path("tls.crt").unlink(), IDENTITY, CHAIN + "no such file"),
+        (lambda: Path("tls.key").unlink(), IDENTITY, KEY + "no such file"),
+        (lambda: Path("ca.crt").unlink(), IDENTITY, BUNDLE + "no such file"),
+        (
+            lambda: Path("legacy.crt").unlink(),
+            NAMES,
+            "identity.name_bundle: legacy.crt: no such file",
+        ),
+        (
+            lambda: Path("ca.crl").unlink(),
+            WITH_CRL,
+            "identity.crl: ca.crl: no such file",
+        ),
+        (
+            put("tls.crt", b"x" * (1024 * 1024 + 1)),
+            IDENTITY,
+            CHAIN + "larger than 1 MiB",
+        ),
+        (
+            put("tls.crt", pem(ROOT.leaf(end=OLD))),
+            IDENTITY,
+            CHAIN + "expired 2026-01-02 03:04:05 UTC, 3 days ago",
+        ),
+        (
+            put("tls.crt", pem(ROOT.leaf(begin=NOW + dt.timedelta(hours=2)))),
+            IDENTITY,
+            CHAIN + "not valid before 2026-01-05 05:04:05 UTC, in 2 hours",
+        ),
+        (
+            put("ca.crt", pem(Authority.root("root", end=OLD).certificate)),
+            IDENTITY,
+            BUNDLE + "expired 2026-01-02 03:04:05 UTC, 3 days ago",
+        ),
+        (
+            put(
+                "legacy.crt",
+                pem(
+                    Authority.root("root", end=OLD).certificate,
+                    Authority.root("other", end=OLD - DAY).certificate,
+                ),
+            ),
+            NAMES,
+            "identity.name_bundle: legacy.crt: all 2 certificates expired, the last "
+            "2026-01-02 03:04:05 UTC, 3 days ago",
+        ),
+        (
+            put("ca.crl", b"nothing"),
+            WITH_CRL,
+            "identity.crl: ca.crl: must be certificate revocation lists in PEM, or "
+            "one in DER, got something else",
+        ),
+        (
+            lambda: None,
+            Identity(workload_api="unix:///s"),
+            "identity.workload_api: not in this release: name certificate_chain, "
+            "private_key, trust_bundles",
+        ),
+    ],
+)
+def test_a_file_of_no_use_is_one_sentence(
+    spoil: Spoil, identity: Identity, line: str
+) -> None:
+    spoil()
+    assert refusals(identity) == [line]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "identity", "begin", "words"),
+    [
+        (put("tls.crt", b"nothing"), IDENTITY, CHAIN, "PEM"),
+        (put("tls.crt", key_pem()), IDENTITY, CHAIN, "PEM"),
+        (
+            put("tls.crt", ROOT.leaf().public_bytes(Encoding.DER)),
+            IDENTITY,
+            CHAIN,
+            "inform der",
+        ),
+        (put("tls.key", b"nothing"), IDENTITY, KEY, "private key in PEM"),
+        (put("tls.key", key_pem("leaf", b"secret")), IDENTITY, KEY, "openssl pkey"),
+        (put("tls.key", key_pem("other")), IDENTITY, KEY, "must belong"),
+        (
+            put("tls.crt", pem(ROOT.certificate, ROOT.leaf())),
+            IDENTITY,
+            KEY,
+            "put the leaf first",
+        ),
+        (
+            put("tls.crt", pem(ROOT.leaf("spiffe://example.org"))),
+            IDENTITY,
+            CHAIN,
+            "(X509-SVID",
+        ),
+        (put("tls.crt", pem(ROOT.leaf(SPIFFE_ID, SPIFFE_ID))), IDENTITY, CHAIN, "URI"),
+        (put("tls.crt", pem(ROOT.leaf(dns="cart.test"))), IDENTITY, CHAIN, "URI"),
+        (put("tls.crt", pem(ROOT.leaf("spiffe://x/"))), NAMES, CHAIN, "(SPIFFE-ID"),
+        (put("ca.crt", b"nothing"), IDENTITY, BUNDLE, "PEM"),
+        (put("ca.crt", pem(ROOT.leaf())), IDENTITY, BUNDLE, "certificate 1: "),
+        (
+            put("legacy.crt", pem(ROOT.leaf())),
+            NAMES,
+            "identity.name_bundle: legacy.crt: ",
+            "certificate 1: ",
+        ),
+    ],
+)
+def test_a_broken_rule_is_said_at_the_key_of_its_file(
+    spoil: Spoil, identity: Identity, begin: str, words: str
+) -> None:
+    spoil()
+    line = next(line for line in refusals(identity) if line.startswith(begin))
+    assert words in line
+
+
+def test_no_sentence_shows_a_key() -> None:
+    secret = key_pem("leaf", b"secret")
+    put("tls.key", secret)()
+    put("tls.crt", secret)()
+    text = "\n".join(refusals(IDENTITY))
+    assert not [line for line in secret.decode().splitlines() if line in text]
+
+
+def test_every_file_is_looked_at() -> None:
+    Path("ca.crt").unlink()
+    put("tls.crt", pem(ROOT.leaf("spiffe://example.org", end=OLD)))()
+    put("tls.key", key_pem("other"))()
+    put("legacy.crt", b"")()
+    put("ca.crl", b"")()
+    lines = refusals(evolve(NAMES, crl=Path("ca.crl")))
+    assert [line.split(": ")[0].removeprefix("identity.") for line in lines] == [
+        "certificate_chain",
+        "certificate_chain",
+        "private_key",
+        "trust_bundles.example.org",
+        "name_bundle",
+        "crl",
+    ]
+
+
+def test_a_key_is_looked_at_though_its_certificate_is_missing() -> None:
+    put("tls.key", b"nothing")()
+    Path("tls.crt").unlink()
+    assert len(refusals(IDENTITY)) == 2
+
+
+def test_a_certificate_is_looked_at_though_its_key_is_missing() -> None:
+    Path("tls.key").unlink()
+    put("tls.crt", pem(ROOT.leaf(end=OLD)))()
+    assert len(refusals(IDENTITY)) == 2
+
+
+def test_an_identity_that_nobody_checked_is_refused_too() -> None:
+    assert refusals(Identity()) == [
+        "identity.certificate_chain: missing",
+        "identity.private_key: missing",
+    ]
+
+
+@given(data=st.binary(), name=st.sampled_from(["tls.crt", "tls.key", "ca.crt"]))
+def test_any_bytes_are_material_or_its_problems(data: bytes, name: str) -> None:
+    good = Path(name).read_bytes()
+    Path(name).write_bytes(data)
+    try:
+        assert len(refusals(IDENTITY)) >= 1
+    finally:
+        Path(name).write_bytes(good)
+
+
+def changed(data: bytes, at: int, value: int) -> bytes:
+    index = at % len(data)
+    return data[:index] + bytes([value]) + data[index + 1 :]
+
+
+@given(
+    at=st.integers(0, 10_000),
+    value=st.integers(0, 255),
+    name=st.sampled_from(["tls.crt", "tls.key", "ca.crt", "ca.crl"]),
+)
+def test_any_changed_byte_is_material_or_its_problems(
+    at: int, value: int, name: str
+) -> None:
+    good = Path(name).read_bytes()
+    Path(name).write_bytes(changed(good, at, value))
+    result: Any
+    try:
+        result = load_material(WITH_CRL, NOW)
+    except ConfigError as error:
+        result = error.problems
+    finally:
+        Path(name).write_bytes(good)
+    assert result

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sidecar.config.check import check
+from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.report import report_lines
+from tests.config.authorities import NOW, pem, write_workload
+
+if TYPE_CHECKING:
+    from tests.config.conftest import Write
+
+CONFIG = """\
+identity:
+  certificate_chain: tls.crt
+  private_key: tls.key
+  trust_bundles: {example.org: ca.crt, partner.test: ca.crt}
+  accept: [spiffe, subject, dns]
+  name_bundle: legacy.crt
+inbound:
+  listeners:
+  - {listen: "[::]:15006", destination: original}
+  - {listen: "0.0.0.0:8443", destination: "127.0.0.1:8080"}
+  ports: {9090: {mode: permissive}, 8080: {missing_certificate: http-400}}
+outbound:
+  listeners:
+  - {listen: "127.0.0.1:15001", destination: original}
+  - {listen: "127.0.0.1:9000", destination: "api.shop.svc:8443"}
+  routes:
+  - name: api
+    to: [10.0.0.0/8, api.shop.svc]
+    ports: [8443, 8080]
+    peers: ["spiffe://example.org/ns/shop/sa/api"]
+  - {name: rest, to: [0.0.0.0/0], mode: plaintext}
+policy: policy.yaml
+workers: 2
+"""
+RULE = "{{name: {0}, action: {1}, peers: ['spiffe://example.org/*'], dry_run: {2}}}"
+
+
+def report(write: Write, config: str, policy: str = "rules: []") -> list[str]:
+    write(policy, "policy.yaml")
+    root = write_workload(Path())
+    write(pem(root.certificate), "legacy.crt")
+    path = write(config)
+    return report_lines(str(path), check(path, NOW), NOW)
+
+
+def test_a_sound_configuration_is_summed_up(write: Write) -> None:
+    rules = [("a", "allow", "false"), ("b", "deny", "true"), ("c", "allow", "false")]
+    policy = ", ".join(RULE.format(*rule) for rule in rules)
+    assert report(write, CONFIG, f"rules: [{policy}]") == [
+        "sidecar.yaml: ok",
+        "  identity   spiffe://example.org/ns/shop/sa/cart",
+        "             expires 2026-01-08 03:04:05 UTC, in 3 days",
+        "             trust domains: example.org, partner.test",
+        "             peers by dns and subject: 1 root",
+        "  inbound    [::]:15006 to where it was going, strict",
+        "             0.0.0.0:8443 to 127.0.0.1:8080, strict",
+        "             port 8080: strict, HTTP 400 without a certificate",
+        "             port 9090: permissive",
+        "  policy     policy.yaml: 3 rules (2 allow, 1 deny, 1 of them dry run), "
+        "anything else is refused",
+        "  outbound   127.0.0.1:15001 to where it was going",
+        "             127.0.0.1:9000 to api.shop.svc:8443",
+        "             api: mtls to 10.0.0.0/8, api.shop.svc port 8080, 8443, answered "
+        "by spiffe://example.org/ns/shop/sa/api",
+        "             rest: plaintext to 0.0.0.0/0",
+        "             anything else: deny",
+        "  admin      127.0.0.1:15000",
+        "  telemetry  0.0.0.0:15020",
+        "  note: sidecar.yaml:23: workers: more than one process is not in this "
+        "release yet; one runs",
+    ]
+
+
+IDENTITY = CONFIG.partition("  accept")[0]
+INBOUND = IDENTITY + (
+    "inbound: {listeners: [{listen: '[::]:1', destination: original}]}\n"
+    "policy: policy.yaml\n"
+)
+OUTBOUND = IDENTITY + (
+    "outbound: {listeners: [{listen: '[::]:1', destination: original}]}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("rules: []", "no rules, everything is refused"),
+        ("default: allow", "no rules, everything passes"),
+        (
+            "default: audit",
+            "no rules, everything passes, and is recorded as what would be refused",
+        ),
+        (
+            f"default: allow\nrules: [{RULE.format('a', 'deny', 'false')}]",
+            "1 rule (1 deny), anything else passes",
+        ),
+    ],
+)
+def test_the_policy_is_said_in_words(policy: str, words: str, write: Write) -> None:
+    assert f"  policy     policy.yaml: {words}" in report(write, INBOUND, policy)
+
+
+def test_what_is_not_there_is_not_spoken_of(write: Write) -> None:
+    labels = [line.split()[0] for line in report(write, OUTBOUND)]
+    assert "inbound" not in labels
+    assert "policy" not in labels
+    labels = [line.split()[0] for line in report(write, INBOUND)]
+    assert "outbound" not in labels
+
+
+def test_an_identity_without_a_spiffe_id_is_summed_up_too(write: Write) -> None:
+    text = OUTBOUND.replace(
+        "trust_bundles: {example.org: ca.crt, partner.test: ca.crt}",
+        "name_bundle: legacy.crt\n  accept: [dns]",
+    )
+    root = write_workload(Path())
+    write(pem(root.certificate), "legacy.crt")
+    write(pem(root.leaf(dns="cart.test")), "tls.crt")
+    path = write(text)
+    lines = report_lines("sidecar.yaml", check(path, NOW), NOW)
+    assert lines[1:4] == [
+        "  identity   dns:cart.test",
+        "             expires 2026-01-08 03:04:05 UTC, in 3 days",
+        "             peers by dns: 1 root",
+    ]
+
+
+def test_what_is_many_is_cut(write: Write) -> None:
+    routes = ", ".join(
+        f"{{name: r{i}, to: [{', '.join(f'h{i}-{j}.test' for j in range(25))}], "
+        "mode: deny}"
+        for i in range(23)
+    )
+    lines = report(
+        write, OUTBOUND.replace("original}]", f"original}}], routes: [{routes}]")
+    )
+    cut = next(line for line in lines if "r19: deny to" in line)
+    assert cut.endswith("h19-19.test, 5 more")
+    assert "             and 3 routes more" in lines
+    assert not [line for line in lines if "r20" in line]
+
+
+def test_problems_are_counted_and_listed() -> None:
+    problems = (
+        Problem("inbound.mode", "missing", 3, "sidecar.yaml"),
+        Problem("", "no such file", None, "policy.yaml"),
+    )
+    error = ConfigError("sidecar.yaml", problems)
+    assert report_lines("sidecar.yaml", error, NOW) == [
+        "sidecar.yaml: 2 problems",
+        "  sidecar.yaml:3: inbound.mode: missing",
+        "  policy.yaml: no such file",
+    ]
+    assert str(error).splitlines() == report_lines("sidecar.yaml", error, NOW)
