@@ -114,13 +114,21 @@ def read_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
     except (*_UNREADABLE, x509.InvalidVersion) as error:
-        # DER begins with a SEQUENCE, which no text does.
-        remedy = "; it may be DER: openssl x509 -inform der" if pem[:1] == b"0" else ""
         raise SvidError(
             "pem-readable",
             "RFC 7468 5",
-            f"must be PEM with at least one certificate, got {_reason(error)}{remedy}",
+            f"must be PEM with at least one certificate, got {_instead(pem)}",
         ) from error
+
+
+def _instead(pem: bytes) -> str:
+    if b"-----BEGIN CERTIFICATE-----" in pem:
+        return "one that cannot be parsed"
+    if b"PRIVATE KEY-----" in pem:
+        return "a private key"
+    if pem[:1] == b"0":  # a SEQUENCE, with which DER begins and no text does
+        return "what may be DER: convert it with openssl x509 -inform der"
+    return "none"
 
 
 def _reason(error: Exception) -> str:

@@ -86,11 +86,22 @@ def test_certificates_are_read_from_pem_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "rule"),
-    [(b"", "at least one certificate"), (b"0\x82", "openssl x509 -inform der")],
+    ("text", "got"),
+    [
+        pytest.param(b"", "got none", id="empty"),
+        pytest.param(b"hello", "got none", id="text"),
+        pytest.param(b"0\x82", "got what may be DER.*-inform der", id="der"),
+        pytest.param(make.key_pem(make.key()), "got a private key", id="key"),
+        pytest.param(make.pem(make.leaf())[:200], "cannot be parsed", id="prefix"),
+        pytest.param(
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "cannot be parsed",
+            id="no-certificate",
+        ),
+    ],
 )
-def test_what_is_no_pem_is_an_svid_error(text: bytes, rule: str) -> None:
-    with pytest.raises(SvidError, match=rule) as caught:
+def test_what_is_no_pem_is_an_svid_error(text: bytes, got: str) -> None:
+    with pytest.raises(SvidError, match=f"at least one certificate, .*{got}") as caught:
         read_pem(text)
     assert caught.value.code == "pem-readable"
     assert caught.value.clause == "RFC 7468 5"

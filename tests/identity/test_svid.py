@@ -63,6 +63,8 @@ def test_an_unreadable_certificate_names_nobody(fault: str) -> None:
         check_signing_certificate(certificate, "example.org")
 
 
+# The library warns of what it will refuse one day, such as a negative serial number.
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @given(
     st.lists(
         st.tuples(st.integers(0, len(GOOD_DER) - 1), st.integers(1, 255)),
@@ -185,7 +187,7 @@ def test_a_good_spiffe_id_counts_whether_names_do_or_not(accept_names: bool) -> 
         pytest.param(
             key_pem(key()), "must be PEM with at least one certificate", id="key"
         ),
-        pytest.param(GOOD_DER, "it may be DER", id="der"),
+        pytest.param(GOOD_DER, "may be DER", id="der"),
         pytest.param(pem(leaf())[:200], "must be PEM", id="prefix"),
         pytest.param(
             b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",

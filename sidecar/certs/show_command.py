@@ -1,0 +1,74 @@
+"""`sidecar certs show`: every certificate of a file, explained."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sidecar.certs.describe import describe
+from sidecar.certs.explain import Explanation, explain
+from sidecar.identity.reading import SvidError, read_pem
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cryptography import x509
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Show the file that *arguments* name; give the exit status."""
+    try:
+        certificates = read_pem(arguments.file.read_bytes())
+    except SvidError as error:
+        sys.stderr.write(f"{arguments.file}: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"{arguments.file}: {error.strerror}\n")
+        return 2
+    now = dt.datetime.now(dt.UTC)
+    explained = [(each, explain(each, now)) for each in certificates]
+    if arguments.json:
+        values = [_value(*pair) for pair in explained]
+        sys.stdout.write(f"{json.dumps(values, indent=2)}\n")
+    else:
+        total = len(explained)
+        texts = (_text(n, total, *pair) for n, pair in enumerate(explained, 1))
+        sys.stdout.write("\n".join(texts))
+    return 0
+
+
+def _value(certificate: x509.Certificate, explanation: Explanation) -> dict[str, Any]:
+    return {
+        "role": explanation.role.value,
+        **describe(certificate),
+        "rules": [
+            {
+                "code": finding.code,
+                "clause": finding.clause,
+                "rule": finding.text,
+                "kept": finding.found is None,
+                "found": finding.found,
+            }
+            for finding in explanation.findings
+        ],
+        "reason": explanation.reason.value,
+        "verdict": explanation.verdict,
+    }
+
+
+def _text(
+    number: int, total: int, certificate: x509.Certificate, explanation: Explanation
+) -> str:
+    lines = [f"certificate {number} of {total}: {explanation.role}"]
+    lines += [
+        f"  {key.replace('_', ' '):<11}{text}"
+        for key, text in describe(certificate).items()
+    ]
+    for finding in explanation.findings:
+        mark = "ok    " if finding.found is None else "BROKEN"
+        got = "" if finding.found is None else f", got {finding.found}"
+        lines.append(f"  {mark} {finding.clause:<17}{finding.text}{got}")
+    lines.append(f"  verdict    {explanation.verdict}")
+    return "".join(f"{line}\n" for line in lines)
