@@ -113,16 +113,18 @@ def parse_address(text: str) -> Address | None:
             raise AddressError(f"expected an IP address, got {shown(text)}") from None
         return None
     if isinstance(address, IPv6Address):
-        _refuse_traps(address)
+        _refuse_traps(address, text)
     return address
 
 
-def _refuse_traps(address: IPv6Address) -> None:
+def _refuse_traps(address: IPv6Address, text: str) -> None:
     if address.scope_id is not None:
-        raise AddressError(f"an address with a zone is not supported, got '{address}'")
+        raise AddressError(
+            f"an address with a zone is not supported, got {shown(text)}"
+        )
     if address.ipv4_mapped is not None:
         # The kernel's peers of this kind are shown as IPv4 everywhere.
-        raise AddressError(f"write it as '{address.ipv4_mapped}', got '{address}'")
+        raise AddressError(f"write it as '{address.ipv4_mapped}', got {shown(text)}")
 
 
 def parse_host_name(text: str) -> str:

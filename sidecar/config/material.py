@@ -16,6 +16,7 @@ from sidecar.config.model import NameKind
 from sidecar.config.moments import seen_from, stamp
 from sidecar.config.place import Finding, Invalid, Place, written
 from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.wording import shown_path
 from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.private_key import check_belongs, read_private_key
@@ -127,10 +128,10 @@ class _Reading:
     def _check_time(self, leaf: x509.Certificate, path: Path | None) -> None:
         begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         if self._now < begin:
-            what = f"{path}: not valid before {self._moment(begin)}"
+            what = f"{shown_path(path)}: not valid before {self._moment(begin)}"
             self.findings.append(Finding(("certificate_chain",), what))
         if self._now > end:
-            what = f"{path}: expired {self._moment(end)}"
+            what = f"{shown_path(path)}: expired {self._moment(end)}"
             self.findings.append(Finding(("certificate_chain",), what))
 
     def bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
@@ -157,7 +158,7 @@ class _Reading:
         if last < self._now:
             every = f"all {len(roots)} certificates expired, the last"
             fate = "expired" if len(roots) == 1 else every
-            what = f"{path}: {fate} {self._moment(last)}"
+            what = f"{shown_path(path)}: {fate} {self._moment(last)}"
             self.findings.append(Finding(place, what))
 
     def file(
@@ -173,7 +174,7 @@ class _Reading:
         try:
             return use()
         except _USELESS as error:
-            self.findings.append(Finding(place, f"{path}: {error}"))
+            self.findings.append(Finding(place, f"{shown_path(path)}: {error}"))
             return None
 
     def _moment(self, moment: dt.datetime) -> str:

@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from sidecar.config.model import NameKind
 from sidecar.config.moments import seen_from, stamp
 from sidecar.config.place import Finding, Place
+from sidecar.config.wording import shown_path
 from sidecar.identity.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _notes_on_key(path: Path | None) -> Iterator[Finding]:
     except OSError:
         return  # it went away since it was read; whoever reads it next will say so
     if mode & 0o077:
-        what = f"{path}: others than its owner have access, mode {mode:04o}"
+        what = f"{shown_path(path)}: others than its owner have access, mode {mode:04o}"
         yield Finding(("private_key",), what)
 
 

@@ -90,6 +90,8 @@ def notes_on_policy(config: Config, policy: Policy) -> Iterator[Finding]:
 
 
 def _on_trust_domains(config: Config, policy: Policy) -> Iterator[Finding]:
+    if config.identity.workload_api is not None:
+        return  # which bundles it brings is not known here
     unknown: dict[str, list[Place]] = {}
     for rule_at, rule in enumerate(policy.rules):
         for at, peer in enumerate(rule.peers):

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _SHOWN: Final = 80
 """A problem is one line of a terminal, however long the value."""
+_PATH: Final = 255
+"""A path is what the operator has to look for, so it is cut later."""
 
 
 def shown(value: object) -> str:
@@ -32,6 +35,12 @@ def _shown_text(text: str) -> str:
     if len(text) > _SHOWN:
         return f"{text[:_SHOWN]!r}..."
     return repr(text)
+
+
+def shown_path(path: Path | None) -> str:
+    """Write a path: plainly, so that it can be copied, where that is safe."""
+    text = str(path)
+    return text if text.isprintable() and len(text) <= _PATH else shown(text)
 
 
 def quoted(options: Iterable[str]) -> str:

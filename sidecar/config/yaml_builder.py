@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _DEEPEST: Final = 32
 """The deepest sound file has six levels; this bounds what a bad one can build."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:(?:0|[1-9][0-9]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -107,6 +108,9 @@ class Builder:
     def _scalar(self, event: Any) -> None:
         _refuse_tag(event)
         text: str = event.value
+        # PyYAML in Python takes "\ud800", the one in C does not; UTF-8 has none.
+        if not text.isascii() and _SURROGATE.search(text):
+            raise _refused("half of a surrogate pair is no character", event)
         # implicit[0]: written without quotes, so that it may be other than text.
         self._add(_plain(text) if event.implicit[0] else text, event)
 

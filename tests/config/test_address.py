@@ -118,7 +118,7 @@ def test_where_to_dial_may_be_a_name(text: str, endpoint: Endpoint) -> None:
         (
             parse_listen,
             "[::ffff:127.0.0.1]:80",
-            "write it as '127.0.0.1', got '::ffff:7f00:1'",
+            "write it as '127.0.0.1', got '::ffff:127.0.0.1'",
         ),
         (
             parse_destination,
@@ -183,7 +183,7 @@ def test_where_to_dial_may_be_a_name(text: str, endpoint: Endpoint) -> None:
         (
             parse_network,
             "::ffff:10.0.0.0/104",
-            "write it as '10.0.0.0', got '::ffff:a00:0'",
+            "write it as '10.0.0.0', got '::ffff:10.0.0.0'",
         ),
         (parse_network, "10.0.0/8", "expected an IP address, got '10.0.0'"),
         (

@@ -135,12 +135,14 @@ def test_bundles_that_nobody_is_checked_against_get_a_note() -> None:
     assert config.identity.name_bundle == Path("d")
 
 
-def on_policy(peers: list[str], text: str = INBOUND) -> list[str]:
+def on_policy(
+    peers: list[str], text: str = INBOUND, identity: str = IDENTITY
+) -> list[str]:
     rules = [
         f"- {{name: r{i}, action: allow, peers: [{p}]}}" for i, p in enumerate(peers)
     ]
     policy = read_whole_policy(root("\n".join(["rules:", *rules])), None)
-    config = read_whole_config(root(IDENTITY + text), None)
+    config = read_whole_config(root(identity + text), None)
     return lines([*notes_on_policy(config, policy)])
 
 
@@ -186,3 +188,8 @@ def test_a_rule_that_matches_nobody_gets_a_note(
     peers: list[str], text: str, expected: list[str]
 ) -> None:
     assert on_policy(peers, text) == expected
+
+
+def test_a_workload_api_may_bring_any_bundle() -> None:
+    identity = "identity: {workload_api: 'unix:///s'}"
+    assert on_policy([UNKNOWN], identity=identity) == []

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
 from sidecar.config.document import Items, Section
-from sidecar.config.wording import quoted, shown, suggestion
+from sidecar.config.wording import quoted, shown, shown_path, suggestion
 
 MODES = ("strict", "permissive", "disabled")
 
@@ -67,6 +68,19 @@ def test_other_people_s_spelling_of_a_key_is_understood() -> None:
     assert suggestion("trustBundles", ["trust_bundles"]) == (
         " (did you mean 'trust_bundles'?)"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/run/sidecar/tls.key", "/run/sidecar/tls.key"),
+        ("a b", "a b"),
+        ("a\nb", "'a\\nb'"),
+        ("x" * 300, f"'{'x' * 80}'..."),
+    ],
+)
+def test_a_path_is_shown_as_it_is_where_that_is_safe(path: str, text: str) -> None:
+    assert shown_path(Path(path)) == text
 
 
 def test_options_are_quoted_in_their_order() -> None:

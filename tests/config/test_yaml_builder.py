@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 
+from sidecar.config.place import Invalid
 from sidecar.config.yaml_builder import Builder
 
 
@@ -64,6 +65,12 @@ def test_nan_is_a_number() -> None:
     assert math.isnan(built("a: .nan")["a"])
 
 
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(Invalid, match="half of a surrogate pair"):
+        built('a: "\\ud800"')
+    assert built('a: "\\u00e9\\U0001f600"') == {"a": "é\U0001f600"}
+
+
 def test_a_merge_key_is_a_key_like_any_other() -> None:
     assert built("<<: {a: 1}") == {"<<": {"a": 1}}
 
@@ -87,7 +94,8 @@ def test_a_duplicate_below_a_list_says_its_whole_place() -> None:
 
 # Without DEL, which JSON does not escape, and what JSON writes as two surrogates.
 TEXTS = st.text(
-    st.characters(max_codepoint=0xFFFF, exclude_characters="\x7f"), max_size=20
+    st.characters(codec="utf-8", max_codepoint=0xFFFF, exclude_characters="\x7f"),
+    max_size=20,
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**15), 10**15) | TEXTS,
