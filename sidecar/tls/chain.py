@@ -2,27 +2,42 @@
 
 One store for each trust domain: roots of different domains never meet, so a CA can
 sign no name of a domain that is not its own (SPIFFE Trust Domain and Bundle, 5).
+A root need not sign itself (X509-SVID 6.1).
+
+Each certificate of the chain is looked for in the revocation list of its issuer. An
+issuer without a list revokes nothing; one whose list is out of date, or broken, is
+believed nothing more. Envoy and nginx want a list of every CA of the chain as soon as
+there is one; the root is often off line and signs none, and their users ask for what
+is done here (envoyproxy/envoy#18268).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import crypto
 
 from sidecar.telemetry.labels import Reason
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
+    V_NO_LIST,
     V_NOT_YET_VALID,
     V_REVOKED,
+    V_WEAK_DIGEST,
     verify_error_text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from cryptography import x509
+
+# 112 bits, as OpenSSL asks at the security level that TLS has by default: no SHA-1.
+# It does not ask it of a chain that it verifies outside a handshake.
+_SHORTEST_DIGEST: Final = 224 // 8
 
 _OF_THE_LEAF = {V_EXPIRED: Reason.EXPIRED, V_NOT_YET_VALID: Reason.NOT_YET_VALID}
 
@@ -49,31 +64,98 @@ def _place(depth: int) -> str:
     return "certificate" if depth == 0 else f"issuer {depth} of its chain"
 
 
+@frozen
+class Verified:
+    """What a chain that leads to a root went through."""
+
+    issuers: tuple[x509.Certificate, ...]
+    """Between the leaf and the root: those that were needed, of those shown."""
+    until: datetime
+    """The first moment at which this may no longer hold."""
+
+
 class Roots:
     """The roots of one trust domain, with the revocation lists of its CAs."""
 
     def __init__(
         self,
-        roots: Iterable[x509.Certificate],
-        crls: Iterable[x509.CertificateRevocationList] = (),
+        roots: Sequence[x509.Certificate],
+        lists: Sequence[x509.CertificateRevocationList] = (),
     ) -> None:
-        self._store = crypto.X509Store()
-        subjects = set()
-        for root in roots:
-            self._store.add_cert(crypto.X509.from_cryptography(root))
-            subjects.add(root.subject)
-        listed = [crl for crl in crls if crl.issuer in subjects]
-        for crl in listed:
-            self._store.add_crl(crl)
-        if listed:
-            self._store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+        self._store = _store(roots)
+        # Of its own: a search for lists would refuse who has none.
+        self._listing = _store(roots) if lists else None
+        if self._listing is not None:
+            self._listing.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+            for each in lists:
+                self._listing.add_crl(each)
+        self._due = [each.next_update_utc for each in lists if each.next_update_utc]
 
-    def verify(self, chain: Sequence[x509.Certificate]) -> Refusal | None:
-        """Verify *chain* (leaf first) as of now; give None if it leads to a root."""
-        leaf, *issuers = (crypto.X509.from_cryptography(each) for each in chain)
+    def verify(
+        self, chain: Sequence[x509.Certificate], now: datetime
+    ) -> Verified | Refusal:
+        """Verify *chain* (leaf first) as of now, by the clock of the system.
+
+        *now* is only for how long the answer may be kept.
+        """
+        leaf, *shown = (crypto.X509.from_cryptography(each) for each in chain)
         try:
-            crypto.X509StoreContext(self._store, leaf, issuers).verify_certificate()
+            path = crypto.X509StoreContext(
+                self._store, leaf, shown
+            ).get_verified_chain()
         except crypto.X509StoreContextError as error:
             code, depth, *_ = error.errors
             return refusal_of(code, depth)
+        *signed, root = (each.to_cryptography() for each in path)
+        for depth, each in enumerate(signed):
+            if _is_weak(each):
+                return refusal_of(V_WEAK_DIGEST, depth)
+        until = min(each.not_valid_after_utc for each in (*signed, root))
+        until = min([until, *(due for due in self._due if due > now)])
+        return self._revoked(path) or Verified(tuple(signed[1:]), until)
+
+    def _revoked(self, path: Sequence[crypto.X509]) -> Refusal | None:
+        """Look for each certificate of a verified path in its issuer's list."""
+        if self._listing is None:
+            return None
+        for depth in range(len(path) - 1):
+            rest = path[depth + 1 :]
+            context = crypto.X509StoreContext(self._listing, path[depth], rest)
+            try:
+                context.verify_certificate()
+            except crypto.X509StoreContextError as error:
+                code, above, *_ = error.errors
+                if code != V_NO_LIST:
+                    return refusal_of(code, depth + above)
         return None
+
+
+def _store(roots: Iterable[x509.Certificate]) -> crypto.X509Store:
+    store = crypto.X509Store()
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    for root in roots:
+        store.add_cert(crypto.X509.from_cryptography(root))
+    return store
+
+
+def _is_weak(certificate: x509.Certificate) -> bool:
+    try:
+        digest = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return True
+    return digest is not None and digest.digest_size < _SHORTEST_DIGEST
+
+
+def has_signed(
+    roots: Iterable[x509.Certificate], crl: x509.CertificateRevocationList
+) -> bool:
+    """Tell whether *crl* is of one of *roots*, and not just of its name."""
+    return any(_is_issuer(root, crl) for root in roots)
+
+
+def _is_issuer(root: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
+    try:
+        key: Any = root.public_key()
+        return root.subject == crl.issuer and crl.is_signature_valid(key)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False  # a key that signs nothing, or a name that does not parse

@@ -15,6 +15,7 @@ This is the only module that knows the binding under pyOpenSSL
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from OpenSSL import SSL
@@ -22,6 +23,9 @@ from OpenSSL._util import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+_LOG = logging.getLogger(__name__)
 
 WANT_READ: Final[int] = lib.SSL_ERROR_WANT_READ
 ZERO_RETURN: Final[int] = lib.SSL_ERROR_ZERO_RETURN
@@ -42,9 +46,12 @@ V_REJECTED: Final[int] = lib.X509_V_ERR_CERT_REJECTED
 V_NO_ISSUER: Final[int] = lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 V_HOSTNAME_MISMATCH: Final[int] = lib.X509_V_ERR_HOSTNAME_MISMATCH
 V_INVALID_PURPOSE: Final[int] = lib.X509_V_ERR_INVALID_PURPOSE
-# What a chain without any trusted root is bound to meet.
-V_ROOTLESS: Final = frozenset(
+V_NO_LIST: Final[int] = lib.X509_V_ERR_UNABLE_TO_GET_CRL
+V_WEAK_DIGEST: Final = 68  # X509_V_ERR_CA_MD_TOO_WEAK, which cryptography leaves out
+# No fault, or one that a chain without any trusted root is bound to have.
+_ROOTLESS: Final = frozenset(
     {
+        V_OK,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
@@ -127,35 +134,37 @@ def prepare(context: SSL.Context, groups: Sequence[str]) -> None:
     Raises:
         ValueError: OpenSSL does not know one of the groups; it names the first.
     """
-    raw: Any = context
     context.set_mode(_MODES)
     context.clear_mode(_PARTIAL_WRITE)
-    known = [name for name in groups if _is_group(name)]
-    for name in groups:
-        if name not in known:
-            raise ValueError(name)
-    if groups and not lib.SSL_CTX_set1_curves_list(
-        raw._context,  # noqa: SLF001
-        ":".join(groups).encode("ascii"),
-    ):
-        raise ValueError(":".join(groups))
+    if groups and not _set_groups(context, groups):
+        unknown = (name for name in groups if not _is_group(name))
+        raise ValueError(next(unknown, ":".join(groups)))
 
 
 def _is_group(name: str) -> bool:
-    probe: Any = SSL.Context(SSL.TLS_METHOD)
-    known = lib.SSL_CTX_set1_curves_list(probe._context, name.encode("ascii"))  # noqa: SLF001
+    return _set_groups(SSL.Context(SSL.TLS_METHOD), [name])
+
+
+def _set_groups(context: SSL.Context, groups: Sequence[str]) -> bool:
+    raw: Any = context
+    names = ":".join(groups).encode()
+    done = lib.SSL_CTX_set1_curves_list(raw._context, names)  # noqa: SLF001
     ERR_clear_error()
-    return bool(known)
+    return bool(done)
 
 
 class Judge(Protocol):
     """Decides on a peer's certificates while the handshake waits."""
 
-    def fault(self, code: int, depth: int) -> int:
-        """Take an error that OpenSSL found; give 0 to overlook it, or the error."""
+    @property
+    def accepted(self) -> bool:
+        """Whether the verdict has been given, and was to accept."""
 
     def verdict(self, chain: tuple[bytes, ...]) -> int:
         """Judge the chain (DER, leaf first); give 0 to accept, or an error."""
+
+    def fault(self, code: int, depth: int) -> int:
+        """Take an error that OpenSSL found; give 0 to overlook it, or the error."""
 
 
 def set_judge(context: SSL.Context, *, required: bool) -> None:
@@ -179,19 +188,31 @@ def _judge_of(store: Any) -> Judge:
     return judge
 
 
-# OpenSSL calls this once for each error and, when it has walked the chain, once for
-# each certificate, the leaf last (SSL_CTX_set_verify(3)). An exception in here makes
-# cffi return the error value 0: refused.
-@ffi.callback("int (*)(int, X509_STORE_CTX *)", error=0)  # type: ignore[untyped-decorator]
+def _report(
+    kind: type[BaseException], error: BaseException, trace: TracebackType
+) -> None:
+    _LOG.error("a peer was refused by a bug", exc_info=(kind, error, trace))
+
+
+# OpenSSL calls this for each error that it finds and, once it has walked the chain,
+# for each certificate, the leaf last (SSL_CTX_set_verify(3)). That no root is known
+# comes before any signature is looked at: judged there, a stranger's chain costs
+# nothing more. An exception in here makes cffi return the error value 0: refused.
+@ffi.callback(  # type: ignore[untyped-decorator]
+    "int (*)(int, X509_STORE_CTX *)", error=0, onerror=_report
+)
 def _on_certificate(ok: int, store: Any) -> int:
     depth = lib.X509_STORE_CTX_get_error_depth(store)
+    found = V_OK if ok else lib.X509_STORE_CTX_get_error(store)
     judge = _judge_of(store)
-    if not ok:
-        code = judge.fault(lib.X509_STORE_CTX_get_error(store), depth)
-    elif depth == 0:
-        code = judge.verdict(_chain(store))
-    else:
+    if found not in _ROOTLESS:
+        code = judge.fault(found, depth)
+    elif judge.accepted or (ok and depth):
         code = V_OK
+    else:
+        code = judge.verdict(_chain(store))
+    # What judging left behind would be taken for an error of the handshake.
+    ERR_clear_error()
     lib.X509_STORE_CTX_set_error(store, code)
     return int(code == V_OK)
 

@@ -24,14 +24,15 @@ from sidecar.identity.svid import (
     leaf_spiffe_id,
 )
 from sidecar.telemetry.labels import Reason
-from sidecar.tls.chain import Refusal, Roots, refusal_of
+from sidecar.tls.chain import Refusal, Roots, has_signed, refusal_of
 from sidecar.tls.openssl_binding import (
+    V_EXPIRED,
     V_HOSTNAME_MISMATCH,
     V_INVALID_PURPOSE,
     V_NO_ISSUER,
+    V_NOT_YET_VALID,
     V_OK,
     V_REJECTED,
-    V_ROOTLESS,
 )
 
 if TYPE_CHECKING:
@@ -39,19 +40,20 @@ if TYPE_CHECKING:
 
     from sidecar.config.material import Material
     from sidecar.identity.peer import Peer
-    from sidecar.identity.spiffe_id import SpiffeId
     from sidecar.policy.peer_index import PeerSet
 
 # Each remembers a verdict of some 300 bytes and holds a key of a chain's size. Full,
 # it is emptied: a peer seen often is back at its next handshake.
 _REMEMBERED: Final = 2048
 
+_OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
+
 
 @frozen
 class _Accepted:
     peer: Peer
     until: datetime
-    """The first moment at which a certificate of the chain ends."""
+    """The first moment at which a certificate or a list of its chain ends."""
 
 
 class Verifier:
@@ -59,13 +61,12 @@ class Verifier:
 
     def __init__(self, material: Material, clock: Callable[[], datetime]) -> None:
         self._accept = material.accept
-        self._roots = {
-            name: Roots(bundle.roots, material.crls)
+        self._spiffe_roots = {
+            name: Roots(bundle.roots, _lists_for(bundle.roots, material))
             for name, bundle in material.bundles.items()
         }
-        self._name_roots = (
-            Roots(material.name_roots, material.crls) if material.name_roots else None
-        )
+        named = material.name_roots
+        self._name_roots = Roots(named, _lists_for(named, material)) if named else None
         self._clock = clock
         self._accepted: dict[tuple[bytes, ...], _Accepted] = {}
 
@@ -74,53 +75,88 @@ class Verifier:
 
         Whatever the bytes, it gives one or the other and raises nothing.
         """
+        now = self._clock()
         known = self._accepted.get(chain)
-        if known is not None and self._clock() < known.until:
+        if known is not None and now < known.until:
             return known.peer
         try:
-            certificates = [x509.load_der_x509_certificate(each) for each in chain]
-            verdict = self._judge(certificates)
-        except ValueError as error:
+            verdict = self._judge([*map(x509.load_der_x509_certificate, chain)], now)
+        except (ValueError, x509.InvalidVersion) as error:
             # SvidError, and what cryptography says of DER that is none.
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
         if isinstance(verdict, Refusal):
             return verdict
         if len(self._accepted) >= _REMEMBERED:
             self._accepted.clear()
-        until = min(each.not_valid_after_utc for each in certificates)
-        self._accepted[chain] = _Accepted(verdict, until)
-        return verdict
+        self._accepted[chain] = verdict
+        return verdict.peer
 
-    def _judge(self, chain: list[x509.Certificate]) -> Peer | Refusal:
-        leaf, *issuers = chain
-        if NameKind.SPIFFE in self._accept and has_spiffe_uri(leaf):
-            spiffe_id = leaf_spiffe_id(leaf)
-            roots = self._roots.get(spiffe_id.trust_domain)
-            if roots is None:
-                return Refusal(
-                    Reason.UNKNOWN_TRUST_DOMAIN,
-                    f"no bundle for the trust domain of {spiffe_id}",
-                    V_NO_ISSUER,
-                )
-            return roots.verify(chain) or self._issued(spiffe_id, issuers)
+    def _judge(
+        self, chain: list[x509.Certificate], now: datetime
+    ) -> _Accepted | Refusal:
+        leaf = chain[0]
+        if has_spiffe_uri(leaf):
+            if NameKind.SPIFFE in self._accept:
+                return self._judge_svid(chain, now)
+            return self._not_taken("a SPIFFE ID")
         if self._name_roots is None:
-            leaf_spiffe_id(leaf)  # no SPIFFE ID: it says which rule that breaks
-        if self._name_roots is None or has_spiffe_uri(leaf):
-            return Refusal(
-                Reason.NOT_AN_SVID, "identity.accept does not take it", V_REJECTED
-            )
-        return self._name_roots.verify(chain) or CertificateNames.of(leaf)
+            return self._judge_svid(chain, now)  # says which rule it breaks
+        names = CertificateNames.of(leaf)
+        peer = CertificateNames(
+            dns=names.dns if NameKind.DNS in self._accept else frozenset(),
+            subject=names.subject if NameKind.SUBJECT in self._accept else (),
+        )
+        if not peer.dns and not peer.subject:
+            return self._not_taken(f"the name {names}")
+        found = self._name_roots.verify(chain, now)
+        return found if isinstance(found, Refusal) else _Accepted(peer, found.until)
 
-    def _issued(
-        self, name: SpiffeId, issuers: list[x509.Certificate]
-    ) -> Peer | Refusal:
-        """Hold the intermediates to the rules of signing certificates."""
-        for issuer in issuers:
+    def _not_taken(self, what: str) -> Refusal:
+        accepted = ", ".join(sorted(self._accept))
+        return Refusal(
+            Reason.NOT_AN_SVID,
+            f"expected one of identity.accept ({accepted}), got {what}",
+            V_REJECTED,
+        )
+
+    def _judge_svid(
+        self, chain: list[x509.Certificate], now: datetime
+    ) -> _Accepted | Refusal:
+        spiffe_id = leaf_spiffe_id(chain[0])
+        roots = self._spiffe_roots.get(spiffe_id.trust_domain)
+        if roots is None:
+            return Refusal(
+                Reason.UNKNOWN_TRUST_DOMAIN,
+                f"no bundle for the trust domain of {spiffe_id}",
+                V_NO_ISSUER,
+            )
+        found = roots.verify(chain, now)
+        if isinstance(found, Refusal):
+            return found
+        for issuer in found.issuers:
             try:
-                check_signing_certificate(issuer, name.trust_domain)
+                check_signing_certificate(issuer, spiffe_id.trust_domain)
             except SvidError as error:
                 return Refusal(Reason.UNTRUSTED_CHAIN, str(error), V_REJECTED)
-        return name
+        return _Accepted(spiffe_id, found.until)
+
+
+def _lists_for(
+    roots: tuple[x509.Certificate, ...], material: Material
+) -> list[x509.CertificateRevocationList]:
+    """Choose the lists of *material* that may concern a chain to *roots*.
+
+    All but those that the root of another domain signed: it may have the same name.
+    The CA of a list that no root signed may be part of any chain.
+    """
+    everybody = [*material.name_roots]
+    for bundle in material.bundles.values():
+        everybody += bundle.roots
+    return [
+        each
+        for each in material.crls
+        if has_signed(roots, each) or not has_signed(everybody, each)
+    ]
 
 
 @define
@@ -130,17 +166,15 @@ class PeerCheck:
     verifier: Verifier
     expected: PeerSet | None = None
     """Whom an outbound route expects; None where a policy will decide."""
+    required: bool = True
+    """Whether a handshake counts only with a peer."""
     peer: Peer | None = None
     refusal: Refusal | None = None
 
-    def fault(self, code: int, depth: int) -> int:
-        """Overlook that no root is known yet; anything else is final."""
-        if code in V_ROOTLESS:
-            return V_OK
-        refusal = refusal_of(code, depth)
-        if depth == 0 and code == V_INVALID_PURPOSE:
-            refusal = Refusal(Reason.NOT_AN_SVID, refusal.detail, code)
-        return self._refuse(refusal)
+    @property
+    def accepted(self) -> bool:
+        """Whether the verdict has been given, and was to accept."""
+        return self.peer is not None
 
     def verdict(self, chain: tuple[bytes, ...]) -> int:
         """Judge the whole chain, then whether it is the peer that was expected."""
@@ -155,8 +189,17 @@ class PeerCheck:
         self.peer = peer
         return V_OK
 
+    def fault(self, code: int, depth: int) -> int:
+        """Refuse; but not for the time of an issuer that the verdict did not need."""
+        if self.accepted and depth and code in _OF_TIME:
+            return V_OK
+        refusal = refusal_of(code, depth)
+        if depth == 0 and code == V_INVALID_PURPOSE:
+            refusal = Refusal(Reason.NOT_AN_SVID, refusal.detail, code)
+        return self._refuse(refusal)
+
     def _refuse(self, refusal: Refusal) -> int:
-        self.refusal = refusal
+        self.peer, self.refusal = None, refusal
         return refusal.code
 
 
