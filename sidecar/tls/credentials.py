@@ -7,7 +7,7 @@ connection keeps the generation that it began with.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sidecar.config.material import Material
     from sidecar.config.model import Tls
     from sidecar.policy.peer_index import PeerSet
+
+_LONGEST_NAME: Final = 255  # OpenSSL takes no more (TLSEXT_MAXLEN_host_name)
 
 
 class Credentials:
@@ -54,7 +56,7 @@ class Credentials:
     ) -> tuple[SSL.Connection, PeerCheck]:
         """Make the server's end of a connection, and the check of its client."""
         context = self._server if certificate_required else self._lenient_server
-        check = PeerCheck(self._verifier)
+        check = PeerCheck(self._verifier, required=certificate_required)
         connection = SSL.Connection(context, None)
         connection.set_app_data(check)
         connection.set_accept_state()
@@ -74,6 +76,14 @@ class Credentials:
         connection.set_connect_state()
         if alpn:
             connection.set_alpn_protos([ALPN])
-        if server_name is not None:
-            connection.set_tlsext_host_name(server_name.encode("idna"))
+        name = _sni(server_name)
+        if name is not None:
+            connection.set_tlsext_host_name(name)
         return connection, check
+
+
+def _sni(name: str | None) -> bytes | None:
+    """Give *name* as SNI carries it; None if it cannot, which is no reason to fail."""
+    text = (name or "").rstrip(".")  # RFC 6066, 3
+    fits = text.isascii() and text.isprintable() and 0 < len(text) <= _LONGEST_NAME
+    return text.encode("ascii") if fits else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -82,15 +83,22 @@ async def handshake(
         # SSL_get_error looks into a queue that all connections share.
         ERR_clear_error()
         result = SSL_do_handshake(ssl)
-        failure = None if result == 1 else _failure(ssl, result, check)
-        if failure is not None:
-            failure.alerted = waiting(out) > 0
+        if result != 1:
+            failure = _failure(ssl, result, check)
+            if failure is not None:
+                await _alert(sock, out, failure)
+                raise failure
         await send_waiting(sock, out)
-        if failure is not None:
-            raise failure
         if result == 1:
-            return TlsSession(connection, check.peer)
+            return _established(connection, check)
         await _feed(sock, into)
+
+
+def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
+    if check.required and check.peer is None:
+        # OpenSSL asks for no verdict where it takes up an earlier session.
+        raise HandshakeError(Reason.NO_CERTIFICATE, "the peer was never judged")
+    return TlsSession(connection, check.peer)
 
 
 def _failure(ssl: object, result: int, check: PeerCheck) -> HandshakeError | None:
@@ -102,17 +110,28 @@ def _failure(ssl: object, result: int, check: PeerCheck) -> HandshakeError | Non
     return classify(code, text)
 
 
+async def _alert(sock: socket.socket, out: object, failure: HandshakeError) -> None:
+    failure.alerted = waiting(out) > 0
+    # A peer that is gone already does not change why it was refused.
+    with contextlib.suppress(OSError):
+        await send_waiting(sock, out)
+
+
 async def _feed(sock: socket.socket, into: object) -> None:
+    size = await _receive(sock)
+    if not size:
+        raise HandshakeError(Reason.RESET, "the peer ended in mid-handshake")
+    BIO_write(into, _BUFFER.pointer, size)
+
+
+async def _receive(sock: socket.socket) -> int:
+    """Read into the shared buffer; it is the caller's until the next await."""
     while True:
         await trio.lowlevel.wait_readable(sock)
         try:
-            size = sock.recv_into(_BUFFER.view)
+            return sock.recv_into(_BUFFER.view)
         except BlockingIOError:
             continue
-        if not size:
-            raise HandshakeError(Reason.RESET, "the peer ended in mid-handshake")
-        BIO_write(into, _BUFFER.pointer, size)
-        return
 
 
 async def send_waiting(sock: socket.socket, out: object) -> None:
@@ -150,8 +169,7 @@ async def linger(sock: socket.socket) -> None:
             sock.shutdown(1)  # SHUT_WR
             left = _LINGER_BYTES
             while left > 0:
-                await trio.lowlevel.wait_readable(sock)
-                size = sock.recv_into(_BUFFER.view)
+                size = await _receive(sock)
                 if not size:
                     return
                 left -= size
