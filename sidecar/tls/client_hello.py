@@ -2,8 +2,8 @@
 
 A permissive port has to know before it answers. This reads a ClientHello
 (RFC 8446, 4.1.2) across records (5.1) far enough to learn its ALPN protocols
-(RFC 7301, 3.1), and decides as early as the bytes allow: the answer for a message
-is the answer for every longer one.
+(RFC 7301, 3.1), and decides as early as the bytes allow: what follows the message,
+such as early data, has no say.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class _Malformed(Exception):
 class _Fields:
     """Takes length-prefixed fields from bytes that may not all be there yet."""
 
-    def __init__(self, data: bytes, end: int) -> None:
-        self._data, self._at, self._end = data, 0, end
+    def __init__(self, data: bytes | bytearray, begin: int, end: int) -> None:
+        self._data, self._at, self._end = data, begin, end
 
     def left(self) -> int:
         return self._end - self._at
@@ -69,7 +69,7 @@ class _Fields:
         if self._at + size > len(self._data):
             raise _Short
         self._at += size
-        return self._data[self._at - size : self._at]
+        return bytes(self._data[self._at - size : self._at])
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
@@ -78,55 +78,94 @@ class _Fields:
         return self.take(self.number(size))
 
 
-def sniff(data: bytes) -> ClientHello | NotTls | Undecided:
-    """Decide what a connection is from its first bytes.
+class Sniffer:
+    """Decides what a connection is while its first bytes come in.
 
-    Gives `NEED_MORE` only while some continuation could still change the answer, and
-    never for `LIMIT` bytes or more. Raises nothing, whatever the bytes.
+    The cost is the same whether they come at once or one by one, and in however many
+    records. The first answer is the last.
     """
-    try:
-        message = b"".join(_records(data))
-        return _client_hello(message)
-    except _Short:
-        return NEED_MORE if len(data) < LIMIT else NotTls()
-    except _Malformed:
-        return NotTls()
 
+    def __init__(self) -> None:
+        self._room = LIMIT
+        self._header = b""
+        self._left = 0  # of the record
+        self._message = bytearray()
+        self._answer: ClientHello | NotTls | Undecided = NEED_MORE
 
-def _records(data: bytes) -> Iterator[bytes]:
-    """Give the handshake bytes in the records of *data*, the last perhaps cut."""
-    at = 0
-    while at < len(data):
-        header = data[at : at + 5]
+    def feed(self, data: bytes) -> ClientHello | NotTls | Undecided:
+        """Take the next bytes.
+
+        Gives `NEED_MORE` only while some continuation could still change the answer,
+        and never for `LIMIT` bytes or more. Raises nothing, whatever the bytes.
+        """
+        if self._answer is NEED_MORE:
+            self._answer = self._decide(data[: self._room])
+            self._room -= len(data)
+        return self._answer
+
+    def _decide(self, data: bytes) -> ClientHello | NotTls | Undecided:
+        try:
+            self._take_records(data)
+            return _client_hello(self._message)
+        except _Short:
+            return NEED_MORE if len(data) < self._room else NotTls()
+        except _Malformed:
+            return NotTls()
+
+    def _take_records(self, data: bytes) -> None:
+        """Take the message out of its records, and nothing that follows it."""
+        at = 0
+        while at < len(data) and not self._is_whole():
+            if self._left:
+                part = data[at : at + self._left]
+                self._message += part
+                self._left -= len(part)
+                at += len(part)
+            else:
+                self._header += data[at : at + 1]
+                at += 1
+                self._read_header()
+
+    def _is_whole(self) -> bool:
+        size = int.from_bytes(self._message[1:4], "big")
+        return len(self._message) >= 4 and len(self._message) >= 4 + size
+
+    def _read_header(self) -> None:
         # Judged byte by byte, so that one byte of plaintext is enough to know.
+        header = self._header
         if header[0] != _HANDSHAKE or header[1:2] not in {b"", b"\3"}:
             raise _Malformed
-        if len(header) < 5:
-            return
-        size = int.from_bytes(header[3:5], "big")
-        if not 0 < size <= _RECORD_LIMIT:
-            raise _Malformed
-        yield data[at + 5 : at + 5 + size]
-        at += 5 + size
+        if len(header) == 5:
+            self._header, self._left = b"", int.from_bytes(header[3:], "big")
+            # RFC 8446, 5.1: of a handshake there is no empty record.
+            if not 0 < self._left <= _RECORD_LIMIT:
+                raise _Malformed
 
 
-def _client_hello(message: bytes) -> ClientHello:
-    if message[:1] not in {b"", bytes([_CLIENT_HELLO])}:
+def sniff(data: bytes) -> ClientHello | NotTls | Undecided:
+    """Decide what a connection is from its first bytes, as `Sniffer.feed` does."""
+    return Sniffer().feed(data)
+
+
+def _client_hello(message: bytearray) -> ClientHello:
+    if message and message[0] != _CLIENT_HELLO:
         raise _Malformed
     if len(message) < 4:
         raise _Short
     size = int.from_bytes(message[1:4], "big")
     if size > LIMIT:
         raise _Malformed
-    fields = _Fields(message[4:], size)
+    fields = _Fields(message, 4, 4 + size)
     fields.take(2 + 32)  # legacy_version, random
     fields.vector(1)  # legacy_session_id
     fields.vector(2)  # cipher_suites
     fields.vector(1)  # legacy_compression_methods
     if not fields.left():
         return ClientHello(())  # no extensions: TLS 1.2 and older
-    extensions = fields.vector(2)
-    return ClientHello(tuple(_alpn(_Fields(extensions, len(extensions)))))
+    if fields.number(2) != fields.left():
+        raise _Malformed
+    extensions = fields.take(fields.left())
+    return ClientHello(tuple(_alpn(_Fields(extensions, 0, len(extensions)))))
 
 
 def _alpn(extensions: _Fields) -> Iterator[bytes]:
@@ -134,8 +173,8 @@ def _alpn(extensions: _Fields) -> Iterator[bytes]:
         kind = extensions.number(2)
         body = extensions.vector(2)
         if kind == _ALPN:
-            listed = _Fields(body, len(body))
+            listed = _Fields(body, 0, len(body))
             names = listed.vector(2)
-            protocols = _Fields(names, len(names))
+            protocols = _Fields(names, 0, len(names))
             while protocols.left():
                 yield protocols.vector(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from sidecar.tls.client_hello import LIMIT, NEED_MORE, ClientHello, NotTls, sniff
+from sidecar.tls.client_hello import LIMIT, NEED_MORE, ClientHello, NotTls, Sniffer
 
 if TYPE_CHECKING:
     import socket
@@ -37,14 +37,12 @@ async def client_hello(
     Raises:
         OSError: The connection broke.
     """
-    seen = b""
+    seen = bytearray()
+    sniffer = Sniffer()
     with trio.move_on_after(seconds):
-        while True:
-            data = await receive(sock)
+        while data := await receive(sock):
             seen += data
-            found = sniff(seen)
-            if not data:
-                break
+            found = sniffer.feed(data)
             if found is not NEED_MORE:
-                return found, seen
-    return NotTls(), seen
+                return found, bytes(seen)
+    return NotTls(), bytes(seen)
