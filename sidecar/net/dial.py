@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class DialError(OSError):
-    """No address answered; carries the error of the last one."""
-
-
 def _raise_for(code: int) -> None:
     if code:
         raise OSError(code, os.strerror(code))
@@ -34,6 +30,10 @@ async def _connect(host: str, port: int) -> socket.socket:
         if code == errno.EINPROGRESS:
             await trio.lowlevel.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code and sock.getsockname() == sock.getpeername():
+            # Nobody listens on a port that the kernel may give out, and it gave us
+            # just that: TCP connects to itself (RFC 9293, 3.5, simultaneous open).
+            code = errno.ECONNREFUSED
         _raise_for(code)
     except BaseException:
         sock.close()
@@ -47,20 +47,31 @@ async def dial(addresses: Sequence[str], port: int) -> socket.socket:
     The caller sets the deadline over all of them.
 
     Raises:
-        DialError: None accepted, or there was none to try.
+        OSError: None accepted, or there was none to try. It is the error of the last
+            one, such as ConnectionRefusedError, and says where.
 
     Cancellation:
         Nothing is left open.
     """
-    last = DialError(errno.EADDRNOTAVAIL, "the name has no address yet")
+    last = OSError(errno.EADDRNOTAVAIL, "the name has no address yet")
     for left, host in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        # An address that swallows packets may take its share of the time, not all.
-        share = (trio.current_effective_deadline() - trio.current_time()) / left
-        with trio.move_on_after(share) if left > 1 else contextlib.nullcontext():
+        where = f"{host} port {port}"
+        with _share(left):
             try:
                 return await _connect(host, port)
             except OSError as error:
-                last = DialError(error.errno, error.strerror, f"{host} port {port}")
+                last = OSError(error.errno, error.strerror, where)
                 continue
-        last = DialError(errno.ETIMEDOUT, "no answer", f"{host} port {port}")
+        last = OSError(errno.ETIMEDOUT, "no answer", where)
     raise last
+
+
+def _share(left: int) -> contextlib.AbstractContextManager[object]:
+    """Give one of *left* addresses its share of the time that is left.
+
+    One that swallows packets must not have it all; the last one may.
+    """
+    if left == 1:
+        return contextlib.nullcontext()
+    rest = trio.current_effective_deadline() - trio.current_time()
+    return trio.move_on_after(max(rest, 0) / left)
