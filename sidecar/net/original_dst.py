@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+import sys
 from typing import Final
 
 from sidecar.config.model import Endpoint
-from sidecar.net.addr import plain_host
+from sidecar.net.addr import endpoint_of
 
 _SO_ORIGINAL_DST: Final = 80
 _SOL_IPV6: Final = 41
@@ -31,7 +32,7 @@ def decode(sockaddr: bytes) -> Endpoint:
     Raises:
         OriginalDstError: They are neither. No other exception escapes.
     """
-    family = int.from_bytes(sockaddr[:2], "little") if len(sockaddr) >= 2 else -1
+    family = int.from_bytes(sockaddr[:2], sys.byteorder)
     if family == socket.AF_INET and len(sockaddr) == _SOCKADDR_IN.size:
         _, port, host = _SOCKADDR_IN.unpack(sockaddr)
         return Endpoint(str(ipaddress.IPv4Address(host)), int.from_bytes(port, "big"))
@@ -49,17 +50,19 @@ def decode(sockaddr: bytes) -> Endpoint:
 def original_dst(sock: socket.socket) -> Endpoint | None:
     """Ask the kernel where *sock*, an accepted connection, was going.
 
-    Gives None where it does not know: the connection was not redirected, or this
-    kernel tracks no connections.
+    Gives None where it was not redirected, or where this kernel tracks no
+    connections.
     """
+    own = endpoint_of(sock.getsockname())
     # A dual-stack socket carries IPv4 connections as mapped addresses, and those
     # are in the tables of IPv4.
-    over_ipv4 = sock.family == socket.AF_INET or "." in plain_host(
-        sock.getsockname()[0]
-    )
+    over_ipv4 = ":" not in own.host
     level = socket.SOL_IP if over_ipv4 else _SOL_IPV6
     size = _SOCKADDR_IN.size if over_ipv4 else _SOCKADDR_IN6.size
     try:
-        return decode(sock.getsockopt(level, _SO_ORIGINAL_DST, size))
+        found = decode(sock.getsockopt(level, _SO_ORIGINAL_DST, size))
     except OSError:
         return None
+    # A connection that is tracked but not redirected was going where it arrived.
+    arrived = Endpoint(own.host.partition("%")[0], own.port)
+    return None if found == arrived else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from typing import Final
 
 # A silent peer is asked after a minute and given up a minute later: well before
@@ -13,7 +14,7 @@ _IDLE_SECONDS: Final = 60
 _INTERVAL_SECONDS: Final = 10
 _PROBES: Final = 6
 
-_RST_ON_CLOSE: Final = b"\x01\0\0\0\0\0\0\0"  # struct linger: on, 0 seconds
+_RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
 def guard(sock: socket.socket) -> None:
