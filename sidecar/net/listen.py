@@ -75,7 +75,10 @@ async def accept(
                 pause = min(pause * 2, _BACKOFF_LAST)
             elif error.errno in {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}:
                 raise
-            # accept(2): Linux hands on pending network errors of the connection.
+            else:
+                # accept(2): Linux hands on pending errors of the connection. One
+                # that never ends must not keep everybody else from running.
+                await trio.lowlevel.checkpoint()
         else:
             sock.setblocking(False)
             return sock, address
