@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,10 +79,8 @@ def test_a_half_closed_connection_still_carries_the_answer(
         for at in range(0, len(sent), 1 << 16):
             sock.sendall(sent[at : at + (1 << 16)])
             sock.setblocking(False)
-            try:
+            with suppress(BlockingIOError):
                 received += sock.recv(1 << 20)
-            except BlockingIOError:
-                pass
             sock.settimeout(20)
         sock.shutdown(socket.SHUT_WR)
         received += read_to_end(sock)
@@ -118,7 +117,7 @@ def test_a_caller_without_a_rule_is_reset_and_the_application_not_reached(
         answer = curl(f"http://127.0.0.1:{data_port(frontend)}/")
         record = api.wait_for_records(1)[0]
         denied = api.metrics().sum("sidecar_policy_decisions_total", decision="deny")
-    assert "reset" in answer.stderr.lower()
+    assert (answer.returncode in {7, 56}, answer.stdout) == (True, "")
     assert (record["outcome"], record["peer"]) == ("denied", FRONTEND)
     assert (denied, application.accepted) == (1, 0)
 
@@ -133,7 +132,7 @@ def test_a_server_that_is_somebody_else_is_refused(
     ):
         answer = curl(f"http://127.0.0.1:{data_port(frontend)}/")
         outbound, inbound = frontend.wait_for_records(1)[0], api.wait_for_records(1)[0]
-    assert "reset" in answer.stderr.lower()
+    assert (answer.returncode in {7, 56}, answer.stdout) == (True, "")
     assert (outbound["outcome"], outbound["reason"]) == (
         "handshake_failed",
         "unexpected_peer",
