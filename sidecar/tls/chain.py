@@ -24,6 +24,7 @@ from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_NO_LIST,
     V_NOT_YET_VALID,
+    V_REJECTED,
     V_REVOKED,
     V_WEAK_DIGEST,
     verify_error_text,
@@ -98,14 +99,17 @@ class Roots:
 
         *now* is only for how long the answer may be kept.
         """
-        leaf, *shown = (crypto.X509.from_cryptography(each) for each in chain)
         try:
+            leaf, *shown = (crypto.X509.from_cryptography(each) for each in chain)
             path = crypto.X509StoreContext(
                 self._store, leaf, shown
             ).get_verified_chain()
         except crypto.X509StoreContextError as error:
             code, depth, *_ = error.errors
             return refusal_of(code, depth)
+        except crypto.Error:
+            detail = "a certificate that OpenSSL cannot read"
+            return Refusal(Reason.UNTRUSTED_CHAIN, detail, V_REJECTED)
         *signed, root = (each.to_cryptography() for each in path)
         for depth, each in enumerate(signed):
             if _is_weak(each):

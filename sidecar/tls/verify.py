@@ -9,6 +9,7 @@ the answer could not have changed.
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -80,7 +81,10 @@ class Verifier:
         if known is not None and now < known.until:
             return known.peer
         try:
-            verdict = self._judge([*map(x509.load_der_x509_certificate, chain)], now)
+            # What cryptography warns of is the peer's doing, and would fill our log.
+            with warnings.catch_warnings(action="ignore"):
+                certificates = [*map(x509.load_der_x509_certificate, chain)]
+                verdict = self._judge(certificates, now)
         except (ValueError, x509.InvalidVersion) as error:
             # SvidError, and what cryptography says of DER that is none.
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
