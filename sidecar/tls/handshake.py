@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Shared by all handshakes: each step fills and empties it without awaiting.
 _BUFFER: Final = Buffer(65536)
 
+_OPENING: Final = 16  # bytes that tell text from TLS
+
 # After an alert the peer may still be sending. Closing on unread bytes would turn the
 # alert into a reset before the peer has seen it (RFC 9293, 3.10.4), so read on a bit.
 _LINGER_SECONDS: Final = 1.0
@@ -56,7 +58,8 @@ class TlsSession:
 
 def looks_like_plaintext(first: bytes) -> bool:
     """Tell text from a broken or foreign TLS record by its first bytes."""
-    return first[:1] != b"\x16" and first[:16].isascii() and first[:3].isalnum()
+    # The three are letters or digits, which no type of a record is (RFC 8446, 5.1).
+    return first[:_OPENING].isascii() and first[:3].isalnum()
 
 
 async def handshake(
@@ -77,6 +80,7 @@ async def handshake(
         The connection is of no more use.
     """
     ssl, into, out = bios(connection)
+    opening = first
     if first:
         BIO_write(into, first, len(first))
     while True:
@@ -84,14 +88,15 @@ async def handshake(
         ERR_clear_error()
         result = SSL_do_handshake(ssl)
         if result != 1:
-            failure = _failure(ssl, result, check)
+            failure = _failure(ssl, result, check, opening)
             if failure is not None:
                 await _alert(sock, out, failure)
                 raise failure
         await send_waiting(sock, out)
         if result == 1:
             return _established(connection, check)
-        await _feed(sock, into)
+        more = await _feed(sock, into)
+        opening = opening or more
 
 
 def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
@@ -101,13 +106,18 @@ def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
     return TlsSession(connection, check.peer)
 
 
-def _failure(ssl: object, result: int, check: PeerCheck) -> HandshakeError | None:
+def _failure(
+    ssl: object, result: int, check: PeerCheck, opening: bytes
+) -> HandshakeError | None:
     if SSL_get_error(ssl, result) == WANT_READ:
         return None
     code, text = take_error()
     if check.refusal is not None:
         return HandshakeError(check.refusal.reason, check.refusal.detail)
-    return classify(code, text)
+    failure = classify(code, text)
+    if failure.reason is Reason.PROTOCOL_ERROR and looks_like_plaintext(opening):
+        return HandshakeError(Reason.PLAINTEXT, "the peer sent text, not TLS")
+    return failure
 
 
 async def _alert(sock: socket.socket, out: object, failure: HandshakeError) -> None:
@@ -117,11 +127,13 @@ async def _alert(sock: socket.socket, out: object, failure: HandshakeError) -> N
         await send_waiting(sock, out)
 
 
-async def _feed(sock: socket.socket, into: object) -> None:
+async def _feed(sock: socket.socket, into: object) -> bytes:
+    """Hand the next bytes to OpenSSL, and give the first of them."""
     size = await _receive(sock)
     if not size:
         raise HandshakeError(Reason.RESET, "the peer ended in mid-handshake")
     BIO_write(into, _BUFFER.pointer, size)
+    return bytes(_BUFFER.view[: min(size, _OPENING)])
 
 
 async def _receive(sock: socket.socket) -> int:
