@@ -10,7 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from sidecar.policy.evaluate import evaluate
-from sidecar.proxy.missing_certificate import answer_http
+from sidecar.proxy.missing_certificate import NoCertificate, answer_http
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.plan import Detect, PassThrough, Reject, Terminate, plan_inbound
 from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
@@ -91,7 +91,7 @@ async def _terminate(
     mesh: Mesh,
     connection: Connection,
 ) -> TlsSession:
-    """Answer the client's handshake; one that fails is told why by an alert."""
+    """Answer the client's handshake; one that fails is told why."""
     credentials = mesh.credentials
     connection.generation = credentials.generation
 
@@ -100,8 +100,6 @@ async def _terminate(
         if not hello:
             raise HandshakeError(Reason.RESET, "the peer left without a word")
         if looks_like_plaintext(hello):
-            if not plan.certificate_required:
-                await answer_http(client, None)
             raise HandshakeError(Reason.PLAINTEXT, "the peer does not speak TLS")
         # The place is taken only now: a client that says nothing holds up nobody.
         tls, check = credentials.accept(certificate_required=plan.certificate_required)
@@ -109,18 +107,26 @@ async def _terminate(
             lambda: handshake(client, tls, check, hello)
         )
         if session.peer is None:
-            await answer_http(client, session)
-            raise HandshakeError(
-                Reason.NO_CERTIFICATE, "the peer showed no certificate"
-            )
+            raise NoCertificate(session)
         return session
 
     try:
         return await shake_hands(mesh, connection, accept)
     except HandshakeError as error:
-        if error.alerted:
-            await linger(client)
+        await _explain(client, plan, error)
         raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
+
+
+async def _explain(
+    client: socket.socket, plan: Terminate, error: HandshakeError
+) -> None:
+    """Leave the client time to read the alert, or the answer in HTTP."""
+    if isinstance(error, NoCertificate):
+        await answer_http(client, error.session)
+    elif error.reason is Reason.PLAINTEXT and not plan.certificate_required:
+        await answer_http(client, None)
+    elif error.alerted:
+        await linger(client)
 
 
 def _authorize(mesh: Mesh, connection: Connection, port: int) -> None:

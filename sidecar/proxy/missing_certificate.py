@@ -7,10 +7,13 @@ kin answer such a caller with a 400 instead, and so does a port with
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sidecar.telemetry.labels import Reason
+from sidecar.tls.errors import HandshakeError
 from sidecar.tls.handshake import linger, send_all, send_waiting
 from sidecar.tls.openssl_binding import (
     WANT_READ,
@@ -43,23 +46,36 @@ _ANSWER: Final = (
 ) % (len(_BODY), _BODY)
 
 _REQUEST_SECONDS: Final = 2.0
+_SEND_SECONDS: Final = 1.0
 _BUFFER: Final = Buffer(16384)
+
+
+class NoCertificate(HandshakeError):
+    """The handshake is done, and the client showed no certificate in it."""
+
+    def __init__(self, session: TlsSession) -> None:
+        super().__init__(Reason.NO_CERTIFICATE, "the peer showed no certificate")
+        self.session = session
 
 
 async def answer_http(client: socket.socket, session: TlsSession | None) -> None:
     """Answer with 400 and end; over the TLS of *session*, or as plaintext.
 
-    The request is awaited first, a little: some clients take an answer that comes
-    before their question for an error.
-
-    Raises:
-        OSError: The connection broke.
+    Takes a few seconds at most, whatever the client does, and raises nothing.
     """
-    if session is None:
-        await send_all(client, _ANSWER)
+    with contextlib.suppress(OSError):
+        if session is None:
+            with trio.move_on_after(_SEND_SECONDS):
+                await send_all(client, _ANSWER)
+        else:
+            await _answer_over_tls(client, session)
         await linger(client)
-        return
+
+
+async def _answer_over_tls(client: socket.socket, session: TlsSession) -> None:
     ssl, into, out = bios(session.connection)
+    # The request is awaited first, a little: some clients take an answer that comes
+    # before their question for an error.
     with trio.move_on_after(_REQUEST_SECONDS):
         while not _has_data(ssl):
             data = await receive(client)
@@ -68,8 +84,9 @@ async def answer_http(client: socket.socket, session: TlsSession | None) -> None
             BIO_write(into, data, len(data))
     SSL_write(ssl, _ANSWER, len(_ANSWER))
     SSL_shutdown(ssl)
-    await send_waiting(client, out)
-    await linger(client)
+    ERR_clear_error()  # whatever became of it, the queue is every connection's
+    with trio.move_on_after(_SEND_SECONDS):
+        await send_waiting(client, out)
 
 
 def _has_data(ssl: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from sidecar.proxy.outcome import Refused
@@ -15,6 +16,7 @@ from sidecar.tls.handshake import handshake, linger
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from sidecar.config.model import Endpoint, Listener
     from sidecar.proxy.connection import Connection
@@ -51,7 +53,9 @@ async def carry(
         upstream = await dial_upstream(addresses, destination.port, mesh, connection)
         connection.flow = PlainFlow(client, upstream)
     else:
-        upstream, session = await _originate(destination, plan, mesh, connection)
+        upstream, session = await _originate(
+            addresses, destination, plan, mesh, connection
+        )
         connection.flow = TlsFlow(
             client, upstream, session.connection, tls_downstream=False
         )
@@ -68,15 +72,23 @@ def _record(
 
 
 async def _originate(
-    destination: Endpoint, plan: Originate, mesh: Mesh, connection: Connection
+    addresses: Sequence[str],
+    destination: Endpoint,
+    plan: Originate,
+    mesh: Mesh,
+    connection: Connection,
 ) -> tuple[socket.socket, TlsSession]:
     """Dial, and shake hands with one of the peers that the route expects."""
+
+    async def attempt(*, alpn: bool) -> tuple[socket.socket, TlsSession]:
+        upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+        session = await _introduce(upstream, plan, mesh, connection, alpn=alpn)
+        return upstream, session
+
     key = destination.host, destination.port
     try:
         try:
-            return await _attempt(
-                destination, plan, mesh, connection, alpn=key not in mesh.no_alpn
-            )
+            return await attempt(alpn=key not in mesh.no_alpn)
         except HandshakeError as error:
             if not error.alpn_refused or key in mesh.no_alpn:
                 raise
@@ -85,21 +97,20 @@ async def _originate(
         if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
             mesh.no_alpn.clear()
         mesh.no_alpn.add(key)
-        return await _attempt(destination, plan, mesh, connection, alpn=False)
+        return await attempt(alpn=False)
     except HandshakeError as error:
         raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
 
 
-async def _attempt(
-    destination: Endpoint,
+async def _introduce(
+    upstream: socket.socket,
     plan: Originate,
     mesh: Mesh,
     connection: Connection,
     *,
     alpn: bool,
-) -> tuple[socket.socket, TlsSession]:
-    addresses = mesh.hosts.addresses(destination.host)
-    upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+) -> TlsSession:
+    """Shake hands over *upstream*, which is closed if that fails."""
     credentials = mesh.credentials
     connection.generation = credentials.generation
 
@@ -107,13 +118,15 @@ async def _attempt(
         tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
         return await mesh.outbound_gate.run(lambda: handshake(upstream, tls, check))
 
-    try:
-        session = await shake_hands(mesh, connection, connect)
-    except BaseException as error:
-        if isinstance(error, HandshakeError) and error.alerted:
-            await linger(upstream)
-        upstream.close()
-        raise
+    with contextlib.ExitStack() as stack:
+        stack.callback(upstream.close)
+        try:
+            session = await shake_hands(mesh, connection, connect)
+        except HandshakeError as error:
+            if error.alerted:
+                await linger(upstream)
+            raise
+        stack.pop_all()
     peer = str(session.peer)
     mesh.metrics.peer_connected(Direction.OUTBOUND, peer, Verdict.ALLOW)
-    return upstream, session
+    return session

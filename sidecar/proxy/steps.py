@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import errno
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from sidecar.config.model import ORIGINAL, Endpoint
 from sidecar.net import dial, original_dst
+from sidecar.net.addr import endpoint_of
 from sidecar.proxy.outcome import Refused
 from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.errors import HandshakeError
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
     from sidecar.tls.handshake import TlsSession
+
+
+_DIAL_OUTCOMES: Final[dict[int | None, Outcome]] = {
+    errno.ECONNREFUSED: Outcome.UPSTREAM_REFUSED,
+    errno.ETIMEDOUT: Outcome.UPSTREAM_TIMEOUT,
+    # It accepted, and thought better of it before we looked.
+    errno.ECONNRESET: Outcome.RESET_BY_UPSTREAM,
+    errno.ENOTCONN: Outcome.RESET_BY_UPSTREAM,
+}
 
 
 def find_destination(sock: socket.socket, listener: Listener) -> Endpoint:
@@ -59,11 +71,11 @@ async def dial_upstream(
         raise Refused(
             Outcome.UPSTREAM_TIMEOUT, f"no answer in {seconds:g} seconds"
         ) from None
-    except ConnectionRefusedError as error:
-        raise Refused(Outcome.UPSTREAM_REFUSED, str(error)) from None
     except OSError as error:
-        raise Refused(Outcome.UPSTREAM_UNREACHABLE, str(error)) from None
-    connection.upstream = str(Endpoint(*sock.getpeername()[:2]))
+        outcome = _DIAL_OUTCOMES.get(error.errno, Outcome.UPSTREAM_UNREACHABLE)
+        raise Refused(outcome, str(error)) from None
+    with contextlib.suppress(OSError):  # it has reset us since: the relay will see it
+        connection.upstream = str(endpoint_of(sock.getpeername()))
     return sock
 
 
@@ -74,30 +86,41 @@ async def shake_hands(
 
     Raises:
         HandshakeError: It failed, whatever the cause.
+
+    Cancellation:
+        It is not counted: whether it would have failed is not known.
     """
-    limit = mesh.config.limits.handshake_seconds
     began = trio.current_time()
-    connection.reason = Reason.OK
-    session: TlsSession | None = None
     try:
-        with trio.fail_after(limit):
-            session = await handshake()
+        session = await _in_time(handshake, mesh.config.limits.handshake_seconds)
     except HandshakeError as error:
-        connection.reason = error.reason
+        _count(mesh, connection, error.reason, began)
         raise
-    except trio.TooSlowError:
-        connection.reason = Reason.TIMEOUT
-        raise HandshakeError(Reason.TIMEOUT, f"not done in {limit:g} seconds") from None
-    except OSError as error:
-        connection.reason = Reason.RESET
-        raise HandshakeError(Reason.RESET, str(error)) from None
-    finally:
-        mesh.metrics.handshake_finished(
-            connection.direction,
-            connection.reason,
-            resumed=session is not None and session.resumed,
-            seconds=trio.current_time() - began,
-        )
     connection.session = session
     connection.peer = session.peer
+    _count(mesh, connection, Reason.OK, began)
     return session
+
+
+def _count(mesh: Mesh, connection: Connection, reason: Reason, began: float) -> None:
+    connection.reason = reason
+    mesh.metrics.handshake_finished(
+        connection.direction,
+        reason,
+        resumed=connection.session is not None and connection.session.resumed,
+        seconds=trio.current_time() - began,
+    )
+
+
+async def _in_time(
+    handshake: Callable[[], Awaitable[TlsSession]], seconds: float
+) -> TlsSession:
+    try:
+        with trio.fail_after(seconds):
+            return await handshake()
+    except trio.TooSlowError:
+        raise HandshakeError(
+            Reason.TIMEOUT, f"not done in {seconds:g} seconds"
+        ) from None
+    except OSError as error:
+        raise HandshakeError(Reason.RESET, str(error)) from None
