@@ -220,8 +220,6 @@ def _on_certificate(ok: int, store: Any) -> int:
 def _chain(store: Any) -> tuple[bytes, ...]:
     """Give the DER of the chain that OpenSSL has put together."""
     stack = lib.X509_STORE_CTX_get1_chain(store)
-    if stack == _NULL:
-        return ()
     chain = []
     for i in range(lib.sk_X509_num(stack)):
         certificate = lib.sk_X509_value(stack, i)
