@@ -56,7 +56,7 @@ class ConnectionTable:
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
-        self._emptied = trio.Event()
+        self._waiting_for_none = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -72,10 +72,9 @@ class ConnectionTable:
         """Forget *connection*."""
         self._open.discard(connection)
         if not self._open:
-            self._emptied.set()
+            self._waiting_for_none.unpark_all()
 
     async def wait_empty(self) -> None:
         """Wait until no connection is open."""
         while self._open:
-            self._emptied = trio.Event()
-            await self._emptied.wait()
+            await self._waiting_for_none.park()

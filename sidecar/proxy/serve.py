@@ -39,7 +39,8 @@ async def serve(
     """Accept for ever from *sock*, each connection a task in *nursery*.
 
     A slot is taken before the connection is: past the limit, callers wait in the
-    backlog and are neither accepted nor refused.
+    backlog and are neither accepted nor refused. Listeners share the slots; one
+    that nobody calls takes none.
     """
 
     def exhausted(error: OSError, pause: float) -> None:
@@ -50,6 +51,7 @@ async def serve(
 
     mesh.engine.yield_to(sock)
     while True:
+        await trio.lowlevel.wait_readable(sock)
         await slots.acquire()
         try:
             client, address = await listen.accept(sock, exhausted)
@@ -95,4 +97,7 @@ async def handle(
         reset(client)
         mesh.connections.remove(connection)
         slots.release()
-        report(connection, connection.cut or ending, mesh)
+        try:
+            report(connection, connection.cut or ending, mesh)
+        except Exception:  # noqa: BLE001 - nor may a record cost the others
+            _LOG.exception("a connection could not be reported")

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+
+from sidecar.config.model import ORIGINAL, Endpoint, Limits, Listener
+from sidecar.net import original_dst
+from sidecar.proxy.connection import Connection
+from sidecar.proxy.outcome import Refused
+from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
+from sidecar.telemetry.labels import Direction, Outcome, Reason
+from sidecar.tls.errors import HandshakeError
+from tests.support.mesh import (
+    Running,
+    Wire,
+    application,
+    configuration,
+    full_backlog,
+    nobody_there,
+    running,
+)
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from sidecar.tls.handshake import TlsSession
+
+LISTEN = Endpoint("127.0.0.1", 15006)
+THERE = Endpoint("10.0.0.1", 8080)
+
+
+def new_connection() -> Connection:
+    source = Endpoint("10.0.0.9", 1)
+    return Connection(Direction.INBOUND, source, trio.current_time())
+
+
+# --- Where it goes
+
+
+def test_a_fixed_destination_is_taken_as_it_is() -> None:
+    with socket.socket() as sock:
+        assert find_destination(sock, Listener(LISTEN, THERE)) == THERE
+
+
+def test_a_redirected_connection_is_asked_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def kernel(sock: socket.socket) -> Endpoint:
+        asked.append(sock)
+        return THERE
+
+    monkeypatch.setattr(original_dst, "original_dst", kernel)
+    with socket.socket() as sock:
+        assert find_destination(sock, Listener(LISTEN, ORIGINAL)) == THERE
+        assert asked == [sock]
+
+
+def test_without_a_destination_the_remedy_is_named() -> None:
+    with socket.socket() as sock, pytest.raises(Refused, match="original") as refused:
+        find_destination(sock, Listener(LISTEN, ORIGINAL))
+    assert refused.value.outcome is Outcome.NO_DESTINATION
+
+
+# --- Dialling
+
+
+async def dialled(*addresses: str, port: int, seconds: float = 10) -> str | Refused:
+    """Dial; give the address that is recorded, or how it was refused."""
+    connection = new_connection()
+    config = configuration(to=THERE, limits=Limits(connect_seconds=seconds))
+    async with running(config) as mesh:
+        try:
+            sock = await dial_upstream(addresses, port, mesh.mesh, connection)
+        except Refused as refused:
+            return refused
+        sock.close()
+    return connection.upstream or "unknown"
+
+
+async def test_the_address_that_answered_is_recorded() -> None:
+    async with application() as app:
+        for addresses in (["127.0.0.1"], ["::1", "127.0.0.1"]):
+            recorded = await dialled(*addresses, port=app.endpoint.port)
+            assert recorded == str(app.endpoint)
+    async with application(host="::1") as app:
+        port = app.endpoint.port
+        assert await dialled("::1", port=port) == f"[::1]:{port}"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "outcome"),
+    [
+        (["127.0.0.1"], Outcome.UPSTREAM_REFUSED),
+        (["::1", "127.0.0.1"], Outcome.UPSTREAM_REFUSED),
+        ([], Outcome.UPSTREAM_UNREACHABLE),
+        (["255.255.255.255"], Outcome.UPSTREAM_UNREACHABLE),
+    ],
+)
+async def test_one_that_cannot_be_reached_is_refused(
+    addresses: list[str], outcome: Outcome
+) -> None:
+    refused = await dialled(*addresses, port=nobody_there().port)
+    assert isinstance(refused, Refused)
+    assert refused.outcome is outcome
+    assert refused.reason is Reason.OK
+
+
+async def test_one_that_does_not_answer_takes_no_longer_than_allowed(
+    clock: MockClock,
+) -> None:
+    with full_backlog() as silent:
+        began = trio.current_time()
+        refused = await dialled(silent.host, port=silent.port, seconds=4)
+        assert trio.current_time() - began == pytest.approx(4, abs=0.5)
+    assert isinstance(refused, Refused)
+    assert refused.outcome is Outcome.UPSTREAM_TIMEOUT
+    assert str(refused) == "no answer in 4 seconds"
+
+
+async def test_one_that_does_not_answer_leaves_time_for_the_next(
+    clock: MockClock,
+) -> None:
+    with (
+        full_backlog() as silent,
+        socket.create_server(("::1", silent.port), family=socket.AF_INET6),
+    ):
+        recorded = await dialled("127.0.0.1", "::1", port=silent.port)
+    assert recorded == f"[::1]:{silent.port}"
+
+
+async def test_a_reset_that_is_quicker_than_we_are_is_the_upstreams() -> None:
+    async def resets(wire: Wire) -> None:
+        wire.reset()
+
+    async with application(resets) as app:
+        for _ in range(20):
+            result = await dialled("127.0.0.1", port=app.endpoint.port)
+            if isinstance(result, Refused):
+                assert result.outcome is Outcome.RESET_BY_UPSTREAM
+            else:
+                assert result in {"unknown", str(app.endpoint)}
+
+
+async def test_a_dial_that_is_cancelled_leaves_nothing_open(clock: MockClock) -> None:
+    async with running(configuration(to=THERE)) as mesh:
+        with full_backlog() as silent, trio.move_on_after(1) as scope:
+            await dial_upstream([silent.host], silent.port, mesh.mesh, new_connection())
+    assert scope.cancelled_caught
+
+
+# --- Handshakes
+
+
+async def failed(mesh: Running, connection: Connection, error: Exception) -> None:
+    async def handshake() -> Any:
+        await trio.lowlevel.checkpoint()
+        raise error
+
+    with pytest.raises(HandshakeError):
+        await shake_hands(mesh.mesh, connection, handshake)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (HandshakeError(Reason.EXPIRED, "too late"), Reason.EXPIRED),
+        (HandshakeError(Reason.UNEXPECTED_PEER, "another"), Reason.UNEXPECTED_PEER),
+        (ConnectionResetError("reset"), Reason.RESET),
+        (BrokenPipeError("broken"), Reason.RESET),
+    ],
+)
+async def test_a_failure_is_counted_under_its_reason(
+    error: Exception, reason: Reason
+) -> None:
+    connection = new_connection()
+    async with running(configuration(to=THERE)) as mesh:
+        await failed(mesh, connection, error)
+        assert mesh.handshakes(result="failed", reason=reason) == 1
+        assert mesh.samples()["sidecar_handshakes_total"] == 1
+    assert connection.reason is reason
+    assert connection.session is None
+    assert connection.peer is None
+
+
+async def test_the_seconds_are_those_of_the_handshake(clock: MockClock) -> None:
+    connection = new_connection()
+
+    async def handshake() -> Any:
+        await trio.sleep(2)
+        raise HandshakeError(Reason.EXPIRED, "too late")
+
+    async with running(configuration(to=THERE)) as mesh:
+        with pytest.raises(HandshakeError, match="too late"):
+            await shake_hands(mesh.mesh, connection, handshake)
+        spent = {"direction": "inbound", "result": "failed"}
+        samples = mesh.samples()
+        assert samples.sum("sidecar_handshake_seconds_sum", **spent) == pytest.approx(2)
+
+
+async def test_a_handshake_has_the_configured_time(clock: MockClock) -> None:
+    connection = new_connection()
+    config = configuration(to=THERE, limits=Limits(handshake_seconds=2.5))
+
+    async def stalls() -> TlsSession:
+        await trio.sleep_forever()
+
+    async with running(config) as mesh:
+        began = trio.current_time()
+        with pytest.raises(HandshakeError, match=r"not done in 2\.5 seconds"):
+            await shake_hands(mesh.mesh, connection, stalls)
+        assert trio.current_time() - began == pytest.approx(2.5, abs=0.1)
+        assert mesh.handshakes(result="failed", reason="timeout") == 1
+
+
+async def test_a_handshake_that_is_cancelled_or_meets_a_bug_is_not_counted(
+    clock: MockClock,
+) -> None:
+    connection = new_connection()
+
+    async def stalls() -> TlsSession:
+        await trio.sleep_forever()
+
+    async def breaks() -> TlsSession:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a bug")
+
+    async with running(configuration(to=THERE)) as mesh:
+        with trio.move_on_after(1) as scope:
+            await shake_hands(mesh.mesh, connection, stalls)
+        assert scope.cancelled_caught
+        with pytest.raises(RuntimeError, match="a bug"):
+            await shake_hands(mesh.mesh, connection, breaks)
+        assert mesh.samples()["sidecar_handshakes_total"] == 0
+
+
+async def test_a_second_attempt_is_counted_by_itself() -> None:
+    connection = new_connection()
+    async with running(configuration(to=THERE)) as mesh:
+        await failed(mesh, connection, HandshakeError(Reason.PROTOCOL_ERROR, "alpn"))
+        await failed(mesh, connection, HandshakeError(Reason.EXPIRED, "too late"))
+        assert mesh.handshakes(reason="protocol_error") == 1
+        assert mesh.handshakes(reason="expired") == 1
+    assert connection.reason is Reason.EXPIRED
