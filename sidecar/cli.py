@@ -6,7 +6,10 @@ Only what a command runs is imported, and only when it runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,11 +17,17 @@ from typing import TYPE_CHECKING, Final
 from sidecar import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    # argparse has no public name for what add_subparsers returns.
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 DONE: Final = 0
 FAILED: Final = 1
 BAD_INPUT: Final = 2
+
+# What writing to somebody else's standard output can end in.
+_UNWRITTEN: Final = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 _EXAMPLES: Final = """\
 examples:
@@ -31,7 +40,11 @@ exit status: 0 done, 1 failed while running, 2 the input was wrong
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(first: str | None) -> argparse.ArgumentParser:
+    """Make the parser for arguments that begin with *first*.
+
+    It knows that command alone; where it is no command, all of them, to name them.
+    """
     parser = argparse.ArgumentParser(
         prog="sidecar",
         description="A per-pod mTLS proxy for a service mesh.",
@@ -40,13 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_run(commands)
-    _add_check(commands)
-    _add_demo(commands)
+    for add in [_COMMANDS[first]] if first in _COMMANDS else _COMMANDS.values():
+        add(commands)
     return parser
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="run the sidecar",
@@ -59,7 +71,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.set_defaults(command="sidecar.commands.run")
 
 
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_check(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
         help="find every problem of a configuration, without running it",
@@ -74,7 +86,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.set_defaults(command="sidecar.commands.check")
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="see it work, with nothing set up",
@@ -90,16 +102,61 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.set_defaults(command="sidecar.demo.command")
 
 
+def _add_certs(commands: Commands) -> None:
+    from sidecar.certs.command import add_parser  # noqa: PLC0415 - it alone needs it
+
+    add_parser(commands)
+
+
+_COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
+    "run": _add_run,
+    "check": _add_check,
+    "demo": _add_demo,
+    "certs": _add_certs,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that *arguments* name; give its exit status."""
-    parsed = _parser().parse_args(arguments)
-    command = importlib.import_module(parsed.command)
+    """Run the command that *arguments* name; give its exit status.
+
+    Raises:
+        SystemExit: There is no such command, or only its help was asked for.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        status: int = command.main(parsed)
+        with _written_out():
+            return _run(words)
     except KeyboardInterrupt:
         return FAILED
-    except BrokenPipeError:
-        # The reader of our output has gone: `sidecar check FILE | head -1`.
-        sys.stderr.close()
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        if error.errno != errno.EPIPE:  # who has stopped reading wants no more words
+            sys.stderr.write(f"sidecar: standard output: {error.strerror}\n")
         return FAILED
+
+
+def _run(words: Sequence[str]) -> int:
+    parsed = _parser(words[0] if words else None).parse_args(words)
+    status: int = importlib.import_module(parsed.command).main(parsed)
     return status
+
+
+@contextlib.contextmanager
+def _written_out() -> Iterator[None]:
+    """Write what is printed while errors can still be told.
+
+    Raises:
+        OSError: Its reader has gone, as in ``sidecar check FILE | head -1``, or its
+            disk is full.
+    """
+    try:
+        yield
+    finally:
+        try:
+            if sys.stdout is not None:  # it is, where it came to us closed
+                sys.stdout.flush()
+        except OSError:
+            # Else the interpreter would try again at its end, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
