@@ -34,6 +34,7 @@ from sidecar.tls.context import SSL_VERSION
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from sidecar.config.check import Checked
@@ -59,8 +60,10 @@ class _Bound:
     admin: socket.socket
 
 
-async def run(path: Path, checked: Checked, log: LogHandler) -> None:
-    """Serve what *path* says until told to stop, then drain.
+async def run(
+    path: Path, checked: Checked, checked_at: datetime, log: LogHandler
+) -> None:
+    """Serve what *path* said at *checked_at* until told to stop, then drain.
 
     Raises:
         ConfigError: OpenSSL refuses a part of the configuration.
@@ -84,7 +87,7 @@ async def run(path: Path, checked: Checked, log: LogHandler) -> None:
             background.start_soon(mesh.hosts.keep_fresh)
             readiness = Readiness()
             lifecycle = Lifecycle(mesh, readiness)
-            reloader = Reloader(path, checked, mesh, readiness)
+            reloader = Reloader(path, checked, checked_at, mesh, readiness)
             readiness.done("identity")
             readiness.done("policy")
             await background.start(lifecycle.watch_signals, reloader.reload)

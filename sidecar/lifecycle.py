@@ -59,13 +59,15 @@ class Lifecycle:
     ) -> None:
         """Turn signals into calls, until cancelled."""
         watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        with trio.open_signal_receiver(*watched) as signals:
-            task_status.started()
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    await reload()
-                else:
-                    self.stop()
+        async with trio.open_nursery() as reloads:
+            with trio.open_signal_receiver(*watched) as signals:
+                task_status.started()
+                async for number in signals:
+                    if number == signal.SIGHUP:
+                        # Not awaited: slow files must not hold up the end.
+                        reloads.start_soon(reload)
+                    else:
+                        self.stop()
 
     async def serve(self, listening: Iterable[Listening]) -> None:
         """Carry connections until all is drained.

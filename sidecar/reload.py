@@ -7,9 +7,9 @@ metrics and the readiness probe's answer say what is wrong.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
@@ -27,14 +27,19 @@ from sidecar.proxy.routes import RouteTable
 from sidecar.telemetry.log import set_level
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sidecar.admin.readiness import Readiness
     from sidecar.config.check import Checked
     from sidecar.config.material import Material
     from sidecar.config.model import Config
+    from sidecar.config.problems import Problem
     from sidecar.proxy.mesh import Mesh
     from sidecar.telemetry.metrics import What
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,22 +47,36 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
 # Writers of several files are given this long to finish before they are read.
 _SETTLE_SECONDS: Final = 0.1
+# What was refused may have been good but for the moment: no descriptor was free to
+# read it, a certificate was not valid yet, a new name leads to a file still to come.
+_AGAIN_SECONDS: Final = 60.0
+# File systems take the time of a change from a clock that ticks a few times a second.
+_CLOCK_TICK: Final = timedelta(seconds=1)
 _LARGEST: Final = 64 * 1024 * 1024
+_WHATS: Final[tuple[What, ...]] = ("config", "policy", "identity")
 
 
 class Reloader:
-    """Keeps the mesh at what the files say."""
+    """Keeps the mesh at what the files say; they were read first at *checked_at*."""
 
     def __init__(
-        self, path: Path, checked: Checked, mesh: Mesh, readiness: Readiness
+        self,
+        path: Path,
+        checked: Checked,
+        checked_at: datetime,
+        mesh: Mesh,
+        readiness: Readiness,
     ) -> None:
         self._path = path
         self._checked = checked
+        self._checked_at = checked_at
+        self._started_with = checked.config
         self._mesh = mesh
         self._readiness = readiness
         self._one_at_a_time = trio.Lock()
+        self._refused_at: float | None = None
         self._generations: dict[What, int] = {}
-        for what in ("config", "policy", "identity"):
+        for what in _WHATS:
             self._now_serving(what)
         self._show_expiry(checked.material)
 
@@ -68,30 +87,38 @@ class Reloader:
         when one of them is another file than before.
         """
         looked = self._look()
-        seen = await trio.to_thread.run_sync(self._contents)
+        seen = await _in_thread(self._contents)
+        if self._touched_since(self._checked_at - _CLOCK_TICK):
+            await self.reload()
         while True:
             await trio.sleep(_LOOK_SECONDS)
             now = self._look()
-            if now == looked:
-                continue
-            await trio.sleep(_SETTLE_SECONDS)
-            if self._look() != now:
-                continue  # still being written: look again in a second
-            looked = now
-            contents = await trio.to_thread.run_sync(self._contents)
-            if contents != seen:
-                seen = contents
+            if now != looked:
+                await trio.sleep(_SETTLE_SECONDS)
+                if self._look() != now:
+                    continue  # still being written: look again in a second
+                looked = now
+                contents = await _in_thread(self._contents)
+                if contents != seen:
+                    seen = contents
+                    await self.reload()
+            if self._is_time_to_try_again():
                 await self.reload()
 
     async def reload(self) -> list[str]:
-        """Read everything; publish it and give [], or give what is wrong with it."""
+        """Read everything; publish it and give [], or give what is wrong with it.
+
+        Cancellation:
+            Nothing is published.
+        """
         async with self._one_at_a_time:
             now = datetime.now(UTC)
             try:
-                checked = await trio.to_thread.run_sync(check, self._path, now)
+                checked = await _in_thread(check, self._path, now)
                 self._publish(checked)
             except ConfigError as error:
                 return self._refuse(error)
+            self._refused_at = None
             self._readiness.unwarn("reload")
             return []
 
@@ -99,9 +126,24 @@ class Reloader:
         problems = [each.located for each in error.problems]
         for each in problems:
             _LOG.error("not reloaded, the last good files serve on: %s", each)
+        self._refused_at = trio.current_time()
         self._readiness.warn("reload", problems[0])
-        self._mesh.metrics.reloaded("config", ok=False)
+        for what in {self._broken(each) for each in error.problems}:
+            self._mesh.metrics.reloaded(what, ok=False)
         return problems
+
+    def _broken(self, problem: Problem) -> What:
+        if problem.where.startswith("identity"):
+            return "identity"
+        ours = problem.source in {None, str(self._path)}
+        return "config" if ours and problem.where != "policy" else "policy"
+
+    def _is_time_to_try_again(self) -> bool:
+        refused_at = self._refused_at
+        return (
+            refused_at is not None
+            and trio.current_time() >= refused_at + _AGAIN_SECONDS
+        )
 
     def _publish(self, checked: Checked) -> None:
         """Put what has changed in the place of the old; connections keep theirs.
@@ -120,13 +162,13 @@ class Reloader:
             mesh.policy = compile_policy(checked.policy)
             self._now_serving("policy")
         if checked.config != before.config:
-            self._publish_config(before.config, checked.config)
+            self._publish_config(checked.config)
         self._checked = checked
         declare_labels(checked, mesh.metrics)
 
-    def _publish_config(self, before: Config, config: Config) -> None:
+    def _publish_config(self, config: Config) -> None:
         mesh = self._mesh
-        for key in not_reloaded(before, config):
+        for key in not_reloaded(self._started_with, config):
             _LOG.warning("%s: a change takes effect with the next start", key)
         mesh.config = config
         mesh.hosts.know(host_names(config))
@@ -146,12 +188,14 @@ class Reloader:
     def _show_expiry(self, material: Material) -> None:
         metrics = self._mesh.metrics
         metrics.svid_loaded(material.svid.not_valid_after)
+        for name in self._checked.material.bundles.keys() - material.bundles.keys():
+            metrics.bundle_removed(name)
         for name, bundle in material.bundles.items():
             metrics.bundle_loaded(name, bundle.expires())
 
     def _look(self) -> list[tuple[int, ...]]:
         """Tell files apart by what stat(2) says of where their names lead now."""
-        found = []
+        found: list[tuple[int, ...]] = []
         for path in sorted(self._files()):
             try:
                 stat = path.stat()
@@ -160,6 +204,14 @@ class Reloader:
             else:
                 found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
         return found
+
+    def _touched_since(self, moment: datetime) -> bool:
+        """Tell whether a file has become another one since *moment*, or is gone."""
+        try:
+            newest = max(path.stat().st_ctime for path in self._files())
+        except OSError:
+            return True
+        return newest >= moment.timestamp()
 
     def _contents(self) -> bytes:
         """Digest the files that the configuration in force names, and itself."""
@@ -185,3 +237,8 @@ class Reloader:
             *identity.trust_bundles.values(),
         )
         return {path for path in named if path is not None}
+
+
+async def _in_thread(read: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    # Given up at the end: a file system that hangs must not hold up the exit.
+    return await trio.to_thread.run_sync(read, *args, abandon_on_cancel=True)
