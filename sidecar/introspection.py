@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import asdict
-
-from sidecar.config.model import Endpoint, Listener, UnixSocket
+from attrs import fields, has
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from attrs import Attribute
 
     from sidecar.config.model import Config
     from sidecar.proxy.connection import Connection
@@ -54,16 +49,24 @@ def config_value(config: Config) -> dict[str, Any]:
 
     It names the files of keys; what is in them is nowhere in it.
     """
-    return asdict(config, value_serializer=_plain, recurse=True)
+    return _section(config)
 
 
-def _plain(_owner: object, _attribute: Attribute[Any] | None, value: Any) -> Any:
-    if isinstance(value, Endpoint | UnixSocket | Path | Enum):
-        return str(value)
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, Listener):
-        return {"listen": str(value.listen), "destination": str(value.destination)}
-    if isinstance(value, int | float | dict | list | tuple) or value is None:
+def _section(section: Any) -> dict[str, Any]:
+    names = [attribute.name for attribute in fields(type(section))]
+    return {name: _plain(getattr(section, name)) for name in names}
+
+
+def _plain(value: object) -> Any:
+    if value is None or isinstance(value, int | float):
         return value
-    return value if hasattr(value, "__attrs_attrs__") else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(_plain(each) for each in value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    # A section is written key by key; an endpoint or a pattern is one text.
+    if has(type(value)) and type(value).__str__ is object.__str__:
+        return _section(value)
+    return str(value)
