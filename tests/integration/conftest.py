@@ -6,7 +6,7 @@ import hashlib
 import socket
 import subprocess
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,24 @@ class Application:
         return self.server.accepted
 
 
-@pytest.fixture
-def application() -> Iterator[Application]:
+@contextmanager
+def serving() -> Iterator[Application]:
+    """Run the HTTP application."""
     server = _CountingServer(("127.0.0.1", 0), _Application)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield Application(server)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield Application(server)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def application() -> Iterator[Application]:
+    with serving() as application:
+        yield application
 
 
 @frozen
