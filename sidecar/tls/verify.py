@@ -98,7 +98,7 @@ class Verifier:
     def _judge(
         self, chain: list[x509.Certificate], now: datetime
     ) -> _Accepted | Refusal:
-        leaf = chain[0]
+        leaf, *_ = chain
         if has_spiffe_uri(leaf):
             if NameKind.SPIFFE in self._accept:
                 return self._judge_svid(chain, now)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
+from sidecar.certs import blueprint, der
+from sidecar.certs.authority import Authority, new_key
+from sidecar.certs.blueprint import Blueprint
 from sidecar.config.material import Material
 from sidecar.config.model import NameKind, Tls
 from sidecar.identity.spiffe_id import SpiffeId
@@ -33,7 +40,6 @@ from sidecar.tls.openssl_binding import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sidecar.certs.authority import Authority
     from sidecar.identity.bundle import TrustBundle
     from sidecar.identity.svid import PrivateKey, Svid
 
@@ -50,6 +56,10 @@ ALERT: Final = 1000
 DONE: Final = "done"
 
 _BUFFER: Final = Buffer(65536)
+
+# RFC 5758, 3.2 and RFC 3279, 2.2.3.
+_ECDSA_WITH_SHA256: Final = bytes.fromhex("2a8648ce3d040302")
+_ECDSA_WITH_SHA1: Final = bytes.fromhex("2a8648ce3d0401")
 
 
 def issue(authority: Authority, name: str = CART, *, now: dt.datetime = NOW) -> Svid:
@@ -202,6 +212,70 @@ def converse(
                 opposite.step()
             moving = moving or bool(data)
     return ends
+
+
+def named_authority(trust_domain: str, name: str = "CA") -> Authority:
+    """A root whose subject says nothing but *name*, so that others may have it too."""
+    key = new_key()
+    plan = blueprint.signer(
+        trust_domain, key.public_key(), name, now=NOW, lifetime=24 * HOUR
+    )
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return Authority(trust_domain, (evolve(plan, subject=subject).sign(key),), key)
+
+
+def leaf_plan(key: PrivateKey, name: str = CART) -> Blueprint:
+    return blueprint.leaf(name, key.public_key(), now=NOW, lifetime=HOUR)
+
+
+def sign_without_identifier(
+    plan: Blueprint, key: ec.EllipticCurvePrivateKey, issuer: x509.Certificate
+) -> x509.Certificate:
+    """Sign as *issuer*, without saying which of the keys of that name it was."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(plan.subject)
+        .issuer_name(issuer.subject)
+        .public_key(plan.public_key)
+        .serial_number(plan.serial)
+        .not_valid_before(plan.not_before)
+        .not_valid_after(plan.not_after)
+    )
+    for each in plan.extensions:
+        builder = builder.add_extension(each.value, each.critical)
+    return builder.sign(key, hashes.SHA256())
+
+
+def plan_of(certificate: x509.Certificate) -> Blueprint:
+    """What it says, to be changed and signed again."""
+    return Blueprint(
+        public_key=certificate.public_key(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        extensions=tuple(certificate.extensions),
+        subject=certificate.subject,
+    )
+
+
+def signed_with_sha1(
+    certificate: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    algorithm: bytes = _ECDSA_WITH_SHA1,
+) -> x509.Certificate:
+    """Sign anew what *certificate* says, with SHA-1, and call it *algorithm*."""
+    _, content, _ = der.split(certificate.tbs_certificate_bytes)
+    identifier = der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, algorithm))
+    fields = [
+        identifier if field.endswith(_ECDSA_WITH_SHA256) else field
+        for field in der.elements(content)
+    ]
+    tbs = der.encode(der.SEQUENCE, *fields)
+    digest = hashlib.sha1(tbs, usedforsecurity=False).digest()
+    signature = key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA1())))
+    bits = der.encode(der.BIT_STRING, b"\0", signature)
+    return x509.load_der_x509_certificate(
+        der.encode(der.SEQUENCE, tbs, identifier, bits)
+    )
 
 
 def revoke(
