@@ -315,7 +315,7 @@ async def test_whoever_comes_every_connection_leaves_its_record(
 ) -> None:
     dice = random.Random(4)
     crowd = dice.choices([each for each in MANNERS if each != "silent"], k=150)
-    limits = Limits(connections=40, handshakes=6, handshake_seconds=20)
+    limits = Limits(connections=40, handshakes=6, handshake_seconds=10)
     async with (
         application() as app,
         running(configuration(to=app.endpoint, limits=limits), allow("web")) as mesh,

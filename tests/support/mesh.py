@@ -361,8 +361,9 @@ class Wire(Hearing):
         return seen
 
     def end(self) -> None:
-        """Say that nothing more will come; go on reading."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Say that nothing more will come, if anybody is left; go on reading."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
