@@ -36,6 +36,7 @@ class Lifecycle:
         self._mesh = mesh
         self._readiness = readiness
         self._draining = trio.Event()
+        self._stopping = False
         self._at_once = trio.Event()
 
     def drain(self) -> None:
@@ -46,9 +47,13 @@ class Lifecycle:
             self._draining.set()
 
     def stop(self) -> None:
-        """Do what SIGTERM does: drain, and the second time end at once."""
-        if self._draining.is_set():
+        """Do what SIGTERM does: drain, and the second time end at once.
+
+        A drain that was asked for before, as by a preStop hook, is not cut short.
+        """
+        if self._stopping:
             self._at_once.set()
+        self._stopping = True
         self.drain()
 
     async def watch_signals(
