@@ -66,8 +66,8 @@ def build_mesh(
         engine=Engine(config.limits.idle_seconds),
         metrics=metrics,
         access_log=access_log,
-        inbound_gate=HandshakeGate(config.limits.handshakes),
-        outbound_gate=HandshakeGate(config.limits.handshakes),
+        inbound_gate=HandshakeGate(config.limits.handshakes, strangers=True),
+        outbound_gate=HandshakeGate(config.limits.handshakes, strangers=False),
     )
     return mesh
 

@@ -128,7 +128,7 @@ def test_an_admin_socket_in_the_file_system_is_no_address() -> None:
 def test_both_directions_have_the_configured_number_of_handshakes() -> None:
     mesh = mesh_of(checked(limits=Limits(handshakes=3)))
     for gate in (mesh.inbound_gate, mesh.outbound_gate):
-        assert gate._limit == 3
+        assert gate._places.value == 3
 
 
 async def test_a_name_that_moves_is_routed_anew() -> None:

@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE_SECONDS: Final = 1.0
-# The deadline of a handshake runs while it waits. Where the line is so long that it
-# would not be through in about this time, each gets less than a second: thousands that
-# stall cannot make an honest one wait until it is too late.
+# The deadline of a handshake runs while it waits. Where strangers are so many that
+# their line would not be through in about this time, each gets less than a second:
+# thousands that stall cannot make an honest one wait until it is too late.
 _LINE_SECONDS: Final = 2.0
 
 
 class HandshakeGate:
     """Lets *limit* handshakes run at once, each undisturbed for a second.
 
-    Places go to those who wait in the order in which they came.
+    Places go to those who wait in the order in which they came. With *strangers*,
+    where anybody may knock, a long line shortens the second.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, *, strangers: bool) -> None:
+        self._places_seconds = _LINE_SECONDS * limit if strangers else math.inf
         self._places = trio.Semaphore(limit)
         self._running: dict[trio.CancelScope, float] = {}  # by age: the oldest first
 
@@ -81,7 +82,7 @@ class HandshakeGate:
         oldest, began = next(iter(self._running.items()))
         waiting = self._places.statistics().tasks_waiting + coming
         if waiting:
-            share = _LINE_SECONDS * self._limit / waiting
+            share = self._places_seconds / waiting
             oldest.deadline = began + min(_PATIENCE_SECONDS, share)
         else:
             oldest.deadline = math.inf

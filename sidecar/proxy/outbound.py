@@ -87,18 +87,20 @@ async def _originate(
 
     key = destination.host, destination.port
     try:
-        try:
-            return await attempt(alpn=key not in mesh.no_alpn)
-        except HandshakeError as error:
-            if not error.alpn_refused or key in mesh.no_alpn:
-                raise
-        # RFC 7301, 3.2: a server may refuse a client all of whose protocols it does
-        # not know. Ours only helps permissive ports and is no part of the trust.
-        if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
-            mesh.no_alpn.clear()
-        mesh.no_alpn.add(key)
+        if key not in mesh.no_alpn:
+            try:
+                return await attempt(alpn=True)
+            except HandshakeError as error:
+                if not error.alpn_refused:
+                    raise
+            if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
+                mesh.no_alpn.clear()
+            # RFC 7301, 3.2: a server may refuse a client all of whose protocols it
+            # does not know. Ours only helps permissive ports, and no trust is in it.
+            mesh.no_alpn.add(key)
         return await attempt(alpn=False)
     except HandshakeError as error:
+        mesh.no_alpn.discard(key)  # another server may have the address by now
         raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
 
 

@@ -39,11 +39,11 @@ async def evicted(gate: HandshakeGate) -> float:
 
 
 async def test_a_handshake_gives_its_result() -> None:
-    assert await HandshakeGate(1).run(at_once) == "done"
+    assert await HandshakeGate(1, strangers=True).run(at_once) == "done"
 
 
 async def test_what_a_handshake_raises_is_raised_and_frees_its_place() -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
 
     async def fails() -> None:
         raise HandshakeError(Reason.EXPIRED, "too late")
@@ -57,7 +57,7 @@ async def test_what_a_handshake_raises_is_raised_and_frees_its_place() -> None:
 async def test_places_that_free_are_taken_at_once_and_in_order(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(2)
+    gate = HandshakeGate(2, strangers=True)
     took: list[tuple[int, float]] = []
 
     async def handshake(number: int) -> None:
@@ -74,7 +74,7 @@ async def test_places_that_free_are_taken_at_once_and_in_order(
 
 
 async def test_a_newcomer_does_not_overtake_one_who_waits() -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
     done = trio.Event()
     order: list[str] = []
 
@@ -103,7 +103,7 @@ async def test_a_newcomer_does_not_overtake_one_who_waits() -> None:
 async def test_nobody_is_disturbed_while_nobody_waits(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(2)
+    gate = HandshakeGate(2, strangers=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gate.run, lasting(9))
         nursery.start_soon(gate.run, lasting(9))
@@ -113,7 +113,7 @@ async def test_nobody_is_disturbed_while_nobody_waits(
 async def test_a_stalled_handshake_gives_up_its_place_after_a_second(
     autojump_clock: MockClock, newcomer_at: float
 ) -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
     began = trio.current_time()
     ended: list[float] = []
 
@@ -131,7 +131,7 @@ async def test_a_stalled_handshake_gives_up_its_place_after_a_second(
 async def test_only_as_many_give_up_their_place_as_are_waiting(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(5)
+    gate = HandshakeGate(5, strangers=True)
     outcomes: list[str] = []
 
     async def slow(number: int) -> None:
@@ -158,7 +158,7 @@ async def test_only_as_many_give_up_their_place_as_are_waiting(
 
 
 async def test_one_who_stops_waiting_presses_nobody(autojump_clock: MockClock) -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gate.run, lasting(3))
         await trio.testing.wait_all_tasks_blocked()
@@ -170,7 +170,7 @@ async def test_one_who_stops_waiting_presses_nobody(autojump_clock: MockClock) -
 async def test_a_cancelled_handshake_frees_its_place(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
     with trio.move_on_after(0.1) as scope:
         await gate.run(forever)
     assert scope.cancelled_caught
@@ -180,7 +180,7 @@ async def test_a_cancelled_handshake_frees_its_place(
 async def test_one_cancelled_in_the_line_takes_no_place_with_it(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(gate.run, lasting(0.5))
         await trio.testing.wait_all_tasks_blocked()
@@ -194,7 +194,7 @@ async def test_a_deadline_of_the_caller_is_not_taken_for_a_stall(
     autojump_clock: MockClock,
 ) -> None:
     """Its own deadline and the pressure of others at the same moment."""
-    gate = HandshakeGate(1)
+    gate = HandshakeGate(1, strangers=True)
 
     async def impatient() -> None:
         with trio.move_on_after(1) as scope:
@@ -211,7 +211,7 @@ async def test_ten_thousand_that_stall_cannot_keep_out_an_honest_one(
     autojump_clock: MockClock,
 ) -> None:
     """It comes last, and is through before its own deadline would pass."""
-    gate = HandshakeGate(256)
+    gate = HandshakeGate(256, strangers=True)
 
     async def stalls() -> None:
         with trio.move_on_after(10), pytest.raises(HandshakeError):
@@ -229,7 +229,7 @@ async def test_ten_thousand_that_stall_cannot_keep_out_an_honest_one(
 async def test_those_that_stall_and_come_again_cannot_keep_out_an_honest_one(
     autojump_clock: MockClock,
 ) -> None:
-    gate = HandshakeGate(16)
+    gate = HandshakeGate(16, strangers=True)
 
     async def comes_again() -> None:
         while True:
@@ -244,6 +244,16 @@ async def test_those_that_stall_and_come_again_cannot_keep_out_an_honest_one(
             with trio.fail_after(9.5):
                 await gate.run(lasting(0.02))
         nursery.cancel_scope.cancel()
+
+
+async def test_a_long_line_of_our_own_leaves_each_its_second(
+    autojump_clock: MockClock,
+) -> None:
+    """They are all the application's: a slow server is no attack."""
+    gate = HandshakeGate(2, strangers=False)
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(gate.run, lasting(0.99))
 
 
 visitors = st.tuples(
@@ -284,7 +294,7 @@ def test_there_are_never_more_than_the_limit_and_no_place_is_lost(
                 return
 
     async def day() -> None:
-        gate = HandshakeGate(limit)
+        gate = HandshakeGate(limit, strangers=True)
         async with trio.open_nursery() as nursery:
             for visitor in crowd:
                 nursery.start_soon(visit, gate, visitor)

@@ -23,8 +23,11 @@ from sidecar.config.model import (
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.net import original_dst
 from sidecar.policy.compile import compile_policy
-from sidecar.policy.model import Action, Policy, Rule
-from sidecar.telemetry.labels import Direction
+from sidecar.policy.model import Action, Default, Policy, Rule
+from sidecar.proxy import inbound
+from sidecar.proxy.connection import Connection
+from sidecar.proxy.outcome import Refused
+from sidecar.telemetry.labels import Direction, Verdict
 from tests.support.mesh import (
     ALPN,
     Application,
@@ -220,6 +223,45 @@ async def test_the_source_counts(network: str, allowed: bool) -> None:
                     await tls.receive()
         record = await mesh.record()
     assert record["decision"] == ("allow" if allowed else "deny")
+
+
+@pytest.mark.parametrize(
+    ("host", "network", "allowed"),
+    [
+        ("fe80::1%eth0", "fe80::/10", True),
+        ("fe80::1%eth0", "2001:db8::/32", False),
+        ("2001:db8::1", "2001:db8::/32", True),
+    ],
+)
+async def test_a_source_with_a_zone_is_judged_by_its_address(
+    host: str, network: str, allowed: bool
+) -> None:
+    """RFC 4007, 11: link-local addresses come with one."""
+    near = allow("unauthenticated", sources=(ipaddress.ip_network(network),))
+    source = Endpoint(host, 1)
+    async with running(configuration(to=source), near) as mesh:
+        connection = Connection(Direction.INBOUND, source, trio.current_time())
+        judged = contextlib.nullcontext() if allowed else pytest.raises(Refused)
+        with judged:
+            inbound._authorize(mesh.mesh, connection, 80)
+    assert connection.decision is (Verdict.ALLOW if allowed else Verdict.DENY)
+
+
+async def test_what_is_only_audited_is_let_through_and_recorded() -> None:
+    async with (
+        application() as app,
+        running(configuration(DISABLED, to=app.endpoint)) as mesh,
+    ):
+        mesh.mesh.policy = compile_policy(Policy(Default.AUDIT))
+        with await mesh.connect() as wire:
+            await wire.send(b"hello")
+            assert await wire.receive() == b"hello"
+            wire.end()
+            assert await wire.receive() == b""
+        record = await mesh.record()
+    assert (record["outcome"], record["decision"]) == ("completed", "audit")
+    audited = {"direction": "inbound", "decision": "audit", "rule": "default"}
+    assert mesh.samples().sum("sidecar_policy_decisions_total", **audited) == 1
 
 
 # --- Refused inside the handshake

@@ -481,11 +481,33 @@ async def test_the_second_attempt_may_fail_for_another_reason() -> None:
     ):
         await is_reset(mesh)
         record = await mesh.record()
-    assert len(server.accepted) == 2
+        assert len(server.accepted) == 2
+        assert mesh.mesh.no_alpn == set()
     assert (record["outcome"], record["reason"]) == (
         "handshake_failed",
         "unexpected_peer",
     )
+
+
+async def test_a_server_that_fails_without_alpn_is_offered_it_again() -> None:
+    """As a permissive port of the mesh, which has the address of the other one now."""
+
+    async def wants_alpn(wire: Wire) -> None:
+        if not offers.pop(0):
+            wire.end()  # it takes us for the application's own TLS
+        else:
+            await speaks_tls(svid("db"))(wire)
+
+    offers = [False, True]
+    async with (
+        application(wants_alpn) as server,
+        running(leading(server.endpoint)) as mesh,
+    ):
+        mesh.mesh.no_alpn.add((server.endpoint.host, server.endpoint.port))
+        await is_reset(mesh)
+        assert await says(mesh, b"hello") == b"hello"
+        assert mesh.mesh.no_alpn == set()
+        await mesh.records(2)
 
 
 async def test_what_is_remembered_of_alpn_is_bounded() -> None:

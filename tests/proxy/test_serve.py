@@ -143,24 +143,39 @@ class Warnings(logging.Handler):
             self.three.set()
 
 
-async def test_without_descriptors_it_waits_and_then_goes_on() -> None:
+@contextlib.contextmanager
+def noted() -> Iterator[Warnings]:
     warnings = Warnings()
     serving._LOG.addHandler(warnings)
     try:
-        async with application() as app, running(plain(app), ANYBODY) as mesh:
-            with Wire(trio.socket.socket()) as wire:
-                with no_descriptor_left():
-                    await wire.sock.connect(("127.0.0.1", mesh.port()))
-                    with trio.fail_after(10):
-                        await warnings.three.wait()
-                await echoed(wire)
+        yield warnings
     finally:
         serving._LOG.removeHandler(warnings)
+
+
+async def test_without_descriptors_it_waits_and_then_goes_on() -> None:
+    async with application() as app, running(plain(app), ANYBODY) as mesh:
+        with Wire(trio.socket.socket()) as wire, noted() as warnings:
+            with no_descriptor_left():
+                await wire.sock.connect(("127.0.0.1", mesh.port()))
+                await warnings.three.wait()
+            await echoed(wire)
     first, second, *_ = [vars(each) for each in warnings.seen]
     assert first["msg"] == "cannot accept, will try again"
     assert "Too many open files" in first["error"]
     assert second["seconds"] > first["seconds"]
     assert str(first["listen"]) == f"127.0.0.1:{mesh.port()}"
+
+
+async def test_a_slot_is_free_again_when_waiting_for_descriptors_is_cancelled() -> None:
+    """What `running` checks when it ends."""
+    async with application() as app:
+        with Wire(trio.socket.socket()) as wire, noted() as warnings:
+            async with running(plain(app, connections=1), ANYBODY) as mesh:
+                with no_descriptor_left():
+                    await wire.sock.connect(("127.0.0.1", mesh.port()))
+                    await warnings.three.wait()
+            assert mesh.all_records == []
 
 
 async def test_without_descriptors_to_dial_with_a_connection_is_reset() -> None:
