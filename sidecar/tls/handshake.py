@@ -12,6 +12,7 @@ from sidecar.telemetry.labels import Reason
 from sidecar.tls.errors import HandshakeError, classify
 from sidecar.tls.openssl_binding import (
     WANT_READ,
+    ZERO_RETURN,
     BIO_read,
     BIO_write,
     Buffer,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _BUFFER: Final = Buffer(65536)
 
 _OPENING: Final = 16  # bytes that tell text from TLS
+
+_ENDED: Final = "the peer ended in mid-handshake"
 
 # After an alert the peer may still be sending. Closing on unread bytes would turn the
 # alert into a reset before the peer has seen it (RFC 9293, 3.10.4), so read on a bit.
@@ -109,8 +112,11 @@ def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
 def _failure(
     ssl: object, result: int, check: PeerCheck, opening: bytes
 ) -> HandshakeError | None:
-    if SSL_get_error(ssl, result) == WANT_READ:
+    error = SSL_get_error(ssl, result)
+    if error == WANT_READ:
         return None
+    if error == ZERO_RETURN:  # close_notify, which is no error
+        return HandshakeError(Reason.RESET, _ENDED)
     code, text = take_error()
     if check.refusal is not None:
         return HandshakeError(check.refusal.reason, check.refusal.detail)
@@ -131,7 +137,7 @@ async def _feed(sock: socket.socket, into: object) -> bytes:
     """Hand the next bytes to OpenSSL, and give the first of them."""
     size = await _receive(sock)
     if not size:
-        raise HandshakeError(Reason.RESET, "the peer ended in mid-handshake")
+        raise HandshakeError(Reason.RESET, _ENDED)
     BIO_write(into, _BUFFER.pointer, size)
     return bytes(_BUFFER.view[: min(size, _OPENING)])
 
