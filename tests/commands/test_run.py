@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from sidecar.commands import run
+from tests.support.pki import identity, new_authority
+from tests.support.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text("inbonud: {}\n")
+    assert run.main(argparse.Namespace(config=path)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{path}: 3 problems\n")
+    assert f"  {path}:1: inbonud: unknown key" in err
+    assert "identity" in err
+
+
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_a_closed_descriptor_is_not_left_for_a_socket(descriptor: int) -> None:
+    script = (
+        "import os\n"
+        "from sidecar.commands.run import _hold_standard_descriptors\n"
+        f"os.close({descriptor})\n"
+        "before = os.listdir('/proc/self/fd')\n"
+        "_hold_standard_descriptors()\n"
+        f"assert os.readlink('/proc/self/fd/{descriptor}') == os.devnull\n"
+        "assert len(os.listdir('/proc/self/fd')) == len(before) + 1\n"
+        "_hold_standard_descriptors()\n"
+        "assert len(os.listdir('/proc/self/fd')) == len(before) + 1\n"
+        "try:\n"
+        f"    os.write({descriptor}, b'lost')\n"
+        "except OSError:\n"
+        "    os._exit(42)\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=ROOT, check=False, timeout=20)
+    assert ended.returncode == 42
+
+
+def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
+    """A reload that is asked for while it starts is no reason to die."""
+    (tmp_path / "policy.yaml").write_text("default: deny\nrules: []\n")
+    port = free_port()
+    settings = {
+        "identity": identity(tmp_path, "/ns/shop/sa/api", new_authority()),
+        "inbound": {
+            "listeners": [{"listen": "127.0.0.1:0", "destination": "127.0.0.1:1"}]
+        },
+        "policy": "policy.yaml",
+        "admin": {"listen": f"unix:{tmp_path}/admin"},
+        "telemetry": {"listen": f"127.0.0.1:{port}"},
+    }
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    # Hangs up when the files are being read, which nothing else would show.
+    script = (
+        "import argparse, os, pathlib, signal\n"
+        "from sidecar.commands import run\n"
+        "check = run.check\n"
+        "def slow(*args):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    return check(*args)\n"
+        "run.check = slow\n"
+        f"path = pathlib.Path({str(path)!r})\n"
+        "raise SystemExit(run.main(argparse.Namespace(config=path)))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        assert b'"event":"ready"' in process.stderr.readline()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
