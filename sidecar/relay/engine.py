@@ -9,6 +9,7 @@ A trio wake costs about 30 us, an event in the loop a fifth of that.
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from typing import TYPE_CHECKING, Final, cast
@@ -22,6 +23,8 @@ from sidecar.tls.openssl_binding import ERR_clear_error
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+_LOG = logging.getLogger(__name__)
 
 _BATCH: Final = 256
 # Between requests, waiting in epoll is cheaper than going back to trio; anything
@@ -80,7 +83,10 @@ class Engine:
             Both sockets are reset at once and bytes in flight are lost.
         """
         self.flows.add(flow)
-        flow.start(self)
+        try:
+            flow.start(self)
+        except Exception:  # noqa: BLE001 - its sockets are ours to close
+            self._give_up([flow])
         if flow.ending is None:
             flow.waiter = trio.lowlevel.current_task()
 
@@ -96,6 +102,19 @@ class Engine:
     def ended(self, flow: Flow) -> None:
         """Take note that *flow* is over."""
         self.flows.discard(flow)
+
+    def _flows_of(self, fd: int) -> list[Flow]:
+        """Find the flow that *fd* is an end of: by search, for it is seldom asked."""
+        return [
+            flow for flow in self.flows if fd in {flow.downstream.fd, flow.upstream.fd}
+        ]
+
+    def _give_up(self, flows: list[Flow]) -> None:
+        """Finish *flows* after an exception that no handler should raise."""
+        _LOG.exception("relaying met a bug")
+        for flow in flows:
+            bug = Ending(Outcome.INTERNAL_ERROR)
+            flow.finish(bug, flow.downstream, flow.upstream)
 
     async def run(self) -> None:
         """Relay until cancelled. One task of the process runs this."""
@@ -120,7 +139,10 @@ class Engine:
             for fd, ready in events:
                 handler = handler_of(fd)
                 if handler is not None:
-                    handler(ready)
+                    try:
+                        handler(ready)
+                    except Exception:  # noqa: BLE001 - a bug costs one connection
+                        self._give_up(self._flows_of(fd))
             now = clock()
             if now > end or now < self._cold_until:
                 return
