@@ -149,20 +149,20 @@ class Engine:
             events = poll(_HOT_SECONDS, _BATCH)
 
     async def _watch_idle(self) -> None:
-        """Cut the flows whose counts have not moved for the whole idle time."""
-        seen: dict[Flow, tuple[int, int]] = {}
+        """Cut the flows that have not moved a byte for the whole idle time."""
+        seen: dict[Flow, tuple[tuple[int, int], int]] = {}
         while True:
             await trio.sleep(self._idle_seconds / _IDLE_CHECKS)
-            now: dict[Flow, tuple[int, int]] = {}
+            now: dict[Flow, tuple[tuple[int, int], int]] = {}
             for flow in list(self.flows):
-                moved = flow.received + flow.sent
-                before, since = seen.get(flow, (moved, -1))
-                quiet = since + 1 if before == moved else 0
+                position = flow.position()
+                before, since = seen.get(flow, (position, -1))
+                quiet = since + 1 if before == position else 0
                 if quiet >= _IDLE_CHECKS:
                     idle = Ending(Outcome.IDLE_TIMEOUT)
                     flow.finish(idle, flow.downstream, flow.upstream)
                 else:
-                    now[flow] = (moved, quiet)
+                    now[flow] = (position, quiet)
             seen = now
 
     def close(self) -> None:

@@ -115,6 +115,12 @@ class Flow(ABC):
         """Say how much to read at once."""
         return LARGE_READ if self.received + self.sent > _GROWN else SMALL_READ
 
+    def position(self) -> tuple[int, int]:
+        """Say how many bytes were read, and how many of those wait to be sent."""
+        ends = self.downstream, self.upstream
+        waiting = sum(len(end.pending) for end in ends if end.pending is not None)
+        return self.received + self.sent, waiting
+
     def settle(self) -> None:
         """Pass on ends whose bytes are all out; finish, or ask epoll for the rest.
 
