@@ -19,6 +19,7 @@ from sidecar.tls.openssl_binding import (
     ZERO_RETURN,
     BIO_read,
     BIO_write,
+    ERR_clear_error,
     SSL_get_error,
     SSL_read,
     SSL_shutdown,
@@ -59,6 +60,7 @@ class TlsFlow(Flow):
     def begin(self) -> None:
         """Decrypt what came with the end of the handshake."""
         if waiting(self._into):
+            ERR_clear_error()  # this is not the engine's turn
             self._decrypt()
 
     def move(self, end: End) -> None:
@@ -102,7 +104,7 @@ class TlsFlow(Flow):
         if stop == ZERO_RETURN:
             tls.ended = True
         elif stop is not None and stop != WANT_READ:
-            self._failed()
+            self._failed(*take_error())
             return
         if tls.pending is None and waiting(self._out):
             self._send_tls()  # an answer of TLS itself: KeyUpdate (RFC 8446, 4.6.3)
@@ -131,10 +133,12 @@ class TlsFlow(Flow):
         """Encrypt *size* bytes of the shared buffer; 0 is the end of the plain side."""
         if not size:
             self._plain.ended = True
-            SSL_shutdown(self._ssl)
+            if SSL_shutdown(self._ssl) < 0:
+                self._failed(*take_error())
+                return
         # Into memory, which takes all: there are no partial writes.
         elif SSL_write(self._ssl, PLAIN.pointer, size) != size:
-            self._failed()
+            self._failed(*take_error())
             return
         else:
             self._count(self._plain, size)
@@ -175,9 +179,11 @@ class TlsFlow(Flow):
             ending = Ending(Outcome.TRUNCATED, "the peer ended without close_notify")
             self.finish(ending, self._plain)
 
-    def _failed(self) -> None:
+    def _failed(self, code: int, text: str) -> None:
         """End because TLS itself did. What it has to say of that goes out if it can."""
-        error = classify(*take_error())
+        # OpenSSL is silent where it cannot write before it has read the rest of a
+        # message of the handshake protocol: a ticket that came by halves.
+        error = classify(code, text if code else "the peer left a message unfinished")
         if self._tls.pending is None:
             self._send_tls()
         self.finish(Ending(Outcome.TLS_ERROR, str(error), error.reason), self._plain)
