@@ -8,11 +8,11 @@ and becomes a reset, and a reset stays one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, PLAIN
 from sidecar.relay.flow import Ending, Flow
-from sidecar.telemetry.labels import Outcome
+from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.errors import classify
 from sidecar.tls.openssl_binding import (
     WANT_READ,
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from OpenSSL import SSL
 
     from sidecar.relay.end import End
+
+
+_UNREAD_ANSWERS: Final = 16384
+"""How much of what TLS itself answers may wait for a peer that does not read."""
 
 
 class TlsFlow(Flow):
@@ -106,8 +110,8 @@ class TlsFlow(Flow):
         elif stop is not None and stop != WANT_READ:
             self._failed(*take_error())
             return
-        if tls.pending is None and waiting(self._out):
-            self._send_tls()  # an answer of TLS itself: KeyUpdate (RFC 8446, 4.6.3)
+        if waiting(self._out):
+            self._answer()
         if tls.ended or plain.pending is not None:
             self.settle()
 
@@ -126,6 +130,17 @@ class TlsFlow(Flow):
             if not waiting(into) and got < room:
                 return got, WANT_READ  # to be told so would cost more than the data
         return got, None
+
+    def _answer(self) -> None:
+        """Send what TLS itself answers: KeyUpdate (RFC 8446, 4.6.3)."""
+        if self._tls.pending is None:
+            self._send_tls()
+            if self._tls.pending is not None:
+                self.settle()
+        elif waiting(self._out) > _UNREAD_ANSWERS:
+            detail = "the peer makes TLS answer and does not read the answers"
+            ending = Ending(Outcome.TLS_ERROR, detail, Reason.PROTOCOL_ERROR)
+            self.finish(ending, self._plain)
 
     # --- from plain to TLS
 
