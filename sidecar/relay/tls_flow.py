@@ -8,12 +8,16 @@ and becomes a reset, and a reset stays one.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
+from OpenSSL import SSL
+
 from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, PLAIN
-from sidecar.relay.flow import Ending, Flow
+from sidecar.relay.end import Broken
+from sidecar.relay.flow import LARGE_READ, Ending, Flow
 from sidecar.telemetry.labels import Outcome, Reason
-from sidecar.tls.errors import classify
+from sidecar.tls.errors import HandshakeError, alert_name, classify
 from sidecar.tls.openssl_binding import (
     WANT_READ,
     ZERO_RETURN,
@@ -31,8 +35,6 @@ from sidecar.tls.openssl_binding import (
 
 if TYPE_CHECKING:
     import socket
-
-    from OpenSSL import SSL
 
     from sidecar.relay.end import End
 
@@ -108,8 +110,12 @@ class TlsFlow(Flow):
         if stop == ZERO_RETURN:
             tls.ended = True
         elif stop is not None and stop != WANT_READ:
-            self._failed(*take_error())
-            return
+            code, text = take_error()
+            # After the alert user_canceled, OpenSSL 4.0 has no name for close_notify.
+            if code or not self._connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+                self._failed(code, text)
+                return
+            tls.ended = True
         if waiting(self._out):
             self._answer()
         if tls.ended or plain.pending is not None:
@@ -200,5 +206,32 @@ class TlsFlow(Flow):
         # message of the handshake protocol: a ticket that came by halves.
         error = classify(code, text if code else "the peer left a message unfinished")
         if self._tls.pending is None:
-            self._send_tls()
+            with contextlib.suppress(Broken):  # the peer may have left by now
+                self._send_tls()
         self.finish(Ending(Outcome.TLS_ERROR, str(error), error.reason), self._plain)
+
+    def reset_by(self, end: End, detail: str = "") -> None:
+        """End because *end* was reset, or by the alert that came before the reset.
+
+        A server that refuses our certificate says so after our handshake is over
+        (RFC 8446, 4.4.2.4) and closes on what the application has sent already.
+        """
+        alert = self._last_alert() if end is self._tls else None
+        if alert is None:
+            super().reset_by(end, detail)
+        else:
+            ending = Ending(Outcome.TLS_ERROR, str(alert), alert.reason)
+            self.finish(ending, self._plain, self._tls)
+
+    def _last_alert(self) -> HandshakeError | None:
+        """Look for an alert in what the socket still has (Linux keeps it)."""
+        with contextlib.suppress(Broken):
+            size = self._tls.receive(CIPHER_IN, LARGE_READ)
+            if size > 0:
+                BIO_write(self._into, CIPHER_IN.pointer, size)
+        while (size := SSL_read(self._ssl, PLAIN.pointer, PLAIN.size)) > 0:
+            pass  # it could not be sent any more
+        if SSL_get_error(self._ssl, size) in {WANT_READ, ZERO_RETURN}:
+            return None
+        code, text = take_error()
+        return classify(code, text) if alert_name(code) else None
