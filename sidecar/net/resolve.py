@@ -47,13 +47,15 @@ class HostTable:
 
     def know(self, hosts: Iterable[str]) -> None:
         """Keep *hosts* and no others fresh from now on; what is known of them stays."""
-        names = {host.lower() for host in hosts if not _is_literal(host)}
+        names = dict.fromkeys(each.lower() for each in hosts if not _is_literal(each))
         self._known = {name: self._known.get(name, ()) for name in names}
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """Give the addresses of *host*: itself if it is one, () while unknown."""
         known = self._known.get(host.lower())
-        return (host,) if known is None else known
+        if known is None:
+            return (host,) if _is_literal(host) else ()
+        return known
 
     def unresolved(self) -> list[str]:
         """Name the hosts that have no address yet."""
@@ -80,6 +82,7 @@ class HostTable:
                 "a host name did not resolve", extra={"host": name, "error": str(error)}
             )
             return
-        if set(found) != set(self._known[name]):
+        # It may have gone from the configuration since it was asked for.
+        if set(found) != set(self._known.get(name, found)):
             self._known[name] = found
             self._changed()

@@ -21,13 +21,15 @@ class Names(trio.abc.HostnameResolver):
         self.known: dict[str, list[str]] = {}
         self.asked: list[str] = []
         self.silent: set[str] = set()
+        self.answering = trio.Event()
+        self.answering.set()
 
     async def getaddrinfo(self, host: Any, _port: Any, *_: int) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else host
         self.asked.append(name)
         if name in self.silent:
             await trio.sleep_forever()
-        await trio.lowlevel.checkpoint()
+        await self.answering.wait()
         if name not in self.known:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [
@@ -169,6 +171,39 @@ async def test_only_another_set_of_addresses_is_a_change(
     await table.refresh()
     assert changed.count == 2
     assert table.addresses("a") == ("192.0.2.3",)
+
+
+# --- another configuration
+
+
+async def test_a_name_that_stays_keeps_its_addresses(
+    resolver: Names, changed: Changes
+) -> None:
+    resolver.known = {"a": ["192.0.2.1"], "b": ["192.0.2.2"], "c": ["192.0.2.3"]}
+    table = HostTable(["a", "b"], changed)
+    await table.refresh()
+    table.know(["b", "c", "192.0.2.9"])
+    assert table.addresses("a") == ()  # nobody asks for it any more
+    assert table.addresses("b") == ("192.0.2.2",)
+    assert table.addresses("c") == ()
+    await table.refresh()
+    assert table.addresses("c") == ("192.0.2.3",)
+
+
+async def test_a_name_that_goes_while_it_is_asked_for_is_forgotten(
+    resolver: Names, changed: Changes
+) -> None:
+    resolver.known["a"] = ["192.0.2.1"]
+    table = HostTable(["a"], changed)
+    resolver.answering = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(table.refresh)
+        await trio.testing.wait_all_tasks_blocked()
+        assert resolver.asked == ["a"]
+        table.know([])
+        resolver.answering.set()
+    assert table.unresolved() == []
+    assert changed.count == 0
 
 
 # --- time
