@@ -35,6 +35,7 @@ from sidecar.tls.openssl_binding import (
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from sidecar.relay.end import End
 
@@ -46,7 +47,15 @@ _UNREAD_ANSWERS: Final = 16384
 class TlsFlow(Flow):
     """One leg speaks TLS, the other is plain."""
 
-    __slots__ = ("_connection", "_into", "_out", "_plain", "_ssl", "_tls")
+    __slots__ = (
+        "_connection",
+        "_first_read",
+        "_into",
+        "_out",
+        "_plain",
+        "_ssl",
+        "_tls",
+    )
 
     def __init__(
         self,
@@ -55,8 +64,13 @@ class TlsFlow(Flow):
         connection: SSL.Connection,
         *,
         tls_downstream: bool,
+        first_read: Callable[[], None] | None = None,
     ) -> None:
-        """Relay between the TLS of *connection* and the other leg."""
+        """Relay between the TLS of *connection* and the other leg.
+
+        *first_read* is called once, when TLS has given something for the first time.
+        """
+        self._first_read = first_read
         super().__init__(downstream, upstream)
         self._connection = connection  # keeps the next three alive
         self._ssl, self._into, self._out = bios(connection)
@@ -105,6 +119,9 @@ class TlsFlow(Flow):
         while stop is None and plain.pending is None:
             got, stop = self._fill()
             if got:
+                if self._first_read is not None:
+                    self._first_read()
+                    self._first_read = None
                 self._count(tls, got)
                 plain.send(PLAIN.view[:got])
         if stop == ZERO_RETURN:
@@ -182,6 +199,16 @@ class TlsFlow(Flow):
                 return
 
     # --- ends
+
+    def finish(self, ending: Ending, *reset_ends: End) -> None:
+        """Close both ends; and where TLS did not fail, leave its session good.
+
+        OpenSSL takes a connection that is freed before its close_notify for one whose
+        session must not be resumed (ssl_clear_bad_session).
+        """
+        if self.ending is None and ending.outcome is not Outcome.TLS_ERROR:
+            self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+        super().finish(ending, *reset_ends)
 
     def _pass_on_end(self, end: End, other: End) -> bool:
         if not end.ended or other.pending is not None:

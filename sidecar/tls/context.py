@@ -23,16 +23,21 @@ _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # For TLS 1.2, where it is allowed: forward secrecy and AEAD only (RFC 9325, 4.2).
 _TLS12_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
-# No resumption yet: OpenSSL still sends two tickets that lead nowhere, for pyOpenSSL
-# cannot set their number (openssl/openssl#7948 says why a client must read them).
-_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
+_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+
+# A client that keeps a session past the life of the certificate in it is refused until
+# it forgets the session, so they do not live long. The keys of the tickets are the
+# context's own: a new generation knows none of the old ones.
+_SESSION_SECONDS: Final = 300
 
 
 def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
     context = SSL.Context(method)
     context.set_min_proto_version(_VERSIONS[tls.minimum_version])
     context.set_options(_OPTIONS)
+    # Sessions are in the tickets (RFC 8446, 4.6.1), not in our memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_timeout(_SESSION_SECONDS)
     context.set_cipher_list(_TLS12_CIPHERS)
     prepare(context, tls.groups)
     leaf, *intermediates = svid.chain

@@ -6,12 +6,14 @@ connection keeps the generation that it began with.
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 
 from sidecar.tls.context import ALPN, client_context, server_context
+from sidecar.tls.sessions import Sessions
 from sidecar.tls.verify import PeerCheck, Verifier, utc_now
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Credentials:
         # Made now, so that what is wrong with them is known at start.
         self._server = server_context(material.svid, tls, certificate_required=True)
         self._client = client_context(material.svid, tls)
+        self.sessions = Sessions(time.monotonic)
 
     @cached_property
     def _lenient_server(self) -> SSL.Context:

@@ -21,6 +21,7 @@ from sidecar.tls.openssl_binding import (
     SSL_get_error,
     bios,
     resumed,
+    shown_leaf,
     take_error,
     waiting,
 )
@@ -51,12 +52,14 @@ class TlsSession:
     """An established connection: who is there, and how it is protected."""
 
     connection: SSL.Connection
-    peer: Peer | None
+    check: PeerCheck
+    resumed: bool
+    """Whether an earlier session was taken up again."""
 
     @property
-    def resumed(self) -> bool:
-        """Whether an earlier session was taken up again."""
-        return resumed(self.connection)
+    def peer(self) -> Peer | None:
+        """Who it is; None for a client that showed no certificate, and need not."""
+        return self.check.peer
 
 
 def looks_like_plaintext(first: bytes) -> bool:
@@ -103,10 +106,15 @@ async def handshake(
 
 
 def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
-    if check.required and check.peer is None:
+    again = resumed(connection)
+    if again:
         # OpenSSL asks for no verdict where it takes up an earlier session.
+        check.again(shown_leaf(connection))
+    if check.refusal is not None:
+        raise HandshakeError(check.refusal.reason, check.refusal.detail)
+    if check.required and check.peer is None:
         raise HandshakeError(Reason.NO_CERTIFICATE, "the peer was never judged")
-    return TlsSession(connection, check.peer)
+    return TlsSession(connection, check, again)
 
 
 def _failure(

@@ -105,6 +105,17 @@ def resumed(connection: SSL.Connection) -> bool:
     return bool(lib.SSL_session_reused(bios(connection)[0]))
 
 
+def shown_leaf(connection: SSL.Connection) -> bytes | None:
+    """Give the DER of the peer's certificate, which a resumed session keeps."""
+    certificate = lib.SSL_get_peer_certificate(bios(connection)[0])
+    if certificate == _NULL:
+        return None
+    try:
+        return _der(certificate)
+    finally:
+        lib.X509_free(certificate)
+
+
 def take_error() -> tuple[int, str]:
     """Empty OpenSSL's error queue; give the first error's number and text.
 

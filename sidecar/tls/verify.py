@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
 
-# Each remembers a verdict of some 300 bytes and holds a key of a chain's size. Full,
-# it is emptied: a peer seen often is back at its next handshake.
+# Each remembers a verdict of some 300 bytes and holds a key of a chain's size. Full, it
+# forgets the oldest: a peer seen often is back at its next handshake.
 _REMEMBERED: Final = 2048
 
 _OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
@@ -70,6 +70,7 @@ class Verifier:
         self._name_roots = Roots(named, _lists_for(named, material)) if named else None
         self._clock = clock
         self._accepted: dict[tuple[bytes, ...], _Accepted] = {}
+        self._chains: dict[bytes, tuple[bytes, ...]] = {}
 
     def verify(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
         """Say whose *chain* (DER, leaf first) it is, or why it is refused.
@@ -91,9 +92,19 @@ class Verifier:
         if isinstance(verdict, Refusal):
             return verdict
         if len(self._accepted) >= _REMEMBERED:
-            self._accepted.clear()
+            oldest = next(iter(self._accepted))
+            del self._accepted[oldest]
+            self._chains.pop(oldest[0], None)
         self._accepted[chain] = verdict
+        self._chains[chain[0]] = chain
         return verdict.peer
+
+    def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
+        """Give the chain that *leaf* was last accepted with, or itself alone.
+
+        A session ticket keeps no more than the leaf.
+        """
+        return self._chains.get(leaf, (leaf,))
 
     def _judge(
         self, chain: list[x509.Certificate], now: datetime
@@ -174,6 +185,8 @@ class PeerCheck:
     """Whether a handshake counts only with a peer."""
     peer: Peer | None = None
     refusal: Refusal | None = None
+    chain: tuple[bytes, ...] = ()
+    """What the peer was judged by."""
 
     @property
     def accepted(self) -> bool:
@@ -182,6 +195,7 @@ class PeerCheck:
 
     def verdict(self, chain: tuple[bytes, ...]) -> int:
         """Judge the whole chain, then whether it is the peer that was expected."""
+        self.chain = chain
         peer = self.verifier.verify(chain)
         if isinstance(peer, Refusal):
             return self._refuse(peer)
@@ -192,6 +206,17 @@ class PeerCheck:
             )
         self.peer = peer
         return V_OK
+
+    def again(self, leaf: bytes | None) -> None:
+        """Judge a peer whose session is resumed as if it had shown its chain anew.
+
+        OpenSSL asks nothing then. *leaf* is what the session says of the peer; where
+        we are the client, the whole chain was kept with it.
+        """
+        if not self.chain and leaf is not None:
+            self.chain = self.verifier.chain_of(leaf)
+        if self.chain:
+            self.verdict(self.chain)
 
     def fault(self, code: int, depth: int) -> int:
         """Refuse; but not for the time of an issuer that the verdict did not need."""

@@ -1,0 +1,129 @@
+"""The TLS leg of an outbound connection: dialled, and introduced to its peer."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from sidecar.proxy.outcome import Refused
+from sidecar.proxy.steps import dial_upstream, shake_hands
+from sidecar.relay.tls_flow import TlsFlow
+from sidecar.telemetry.labels import Direction, Outcome, Verdict
+from sidecar.tls.errors import HandshakeError
+from sidecar.tls.handshake import handshake, linger
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from sidecar.config.model import Endpoint
+    from sidecar.proxy.connection import Connection
+    from sidecar.proxy.mesh import Mesh
+    from sidecar.proxy.plan import Originate
+    from sidecar.relay.flow import Ending
+    from sidecar.tls.handshake import TlsSession
+    from sidecar.tls.sessions import SessionSlot
+
+_NO_ALPN_REMEMBERED: Final = 1024
+
+
+@frozen
+class TlsLeg:
+    """An established connection to one of a route's peers; whoever has it closes it."""
+
+    upstream: socket.socket
+    session: TlsSession
+    slot: SessionSlot
+    """Where its session is kept for the next connection to the same server."""
+
+    def flow(self, client: socket.socket) -> TlsFlow:
+        """Join it with the application's connection."""
+        tls, check = self.session.connection, self.session.check
+        take = self.slot.taker(tls, check, resumed=self.session.resumed)
+        return TlsFlow(
+            client, self.upstream, tls, tls_downstream=False, first_read=take
+        )
+
+    def learn(self, flow: TlsFlow, ending: Ending) -> None:
+        """Offer the session no more if the server ended without sending anything.
+
+        That is how a server looks which took up a session and then thought better
+        of it: its alert comes after our handshake, or not at all.
+        """
+        if ending.outcome is not Outcome.COMPLETED and not flow.sent:
+            self.slot.forget()
+
+
+async def originate(
+    addresses: Sequence[str],
+    destination: Endpoint,
+    plan: Originate,
+    mesh: Mesh,
+    connection: Connection,
+) -> TlsLeg:
+    """Dial *destination*, and shake hands with one of the peers of the plan.
+
+    Raises:
+        Refused: Nobody answers there, or somebody else does.
+
+    Cancellation:
+        Nothing is left open.
+    """
+
+    async def attempt(*, alpn: bool) -> TlsLeg:
+        upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+        return await _introduce(upstream, plan, mesh, connection, key, alpn=alpn)
+
+    key = destination.host, destination.port
+    try:
+        if key not in mesh.no_alpn:
+            try:
+                return await attempt(alpn=True)
+            except HandshakeError as error:
+                if not error.alpn_refused:
+                    raise
+            if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
+                mesh.no_alpn.clear()
+            # RFC 7301, 3.2: a server may refuse a client all of whose protocols it
+            # does not know. Ours only helps permissive ports, and no trust is in it.
+            mesh.no_alpn.add(key)
+        return await attempt(alpn=False)
+    except HandshakeError as error:
+        mesh.no_alpn.discard(key)  # another server may have the address by now
+        raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
+
+
+async def _introduce(
+    upstream: socket.socket,
+    plan: Originate,
+    mesh: Mesh,
+    connection: Connection,
+    key: tuple[str, int],
+    *,
+    alpn: bool,
+) -> TlsLeg:
+    """Shake hands over *upstream*, which is closed if that fails."""
+    credentials = mesh.credentials
+    connection.generation = credentials.generation
+    slot = credentials.sessions.slot((*key, plan.rule))
+
+    async def connect() -> TlsSession:
+        tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
+        slot.offer(tls, check)
+        return await mesh.outbound_gate.run(lambda: handshake(upstream, tls, check))
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(upstream.close)
+        try:
+            session = await shake_hands(mesh, connection, connect)
+        except HandshakeError as error:
+            slot.forget()
+            if error.alerted:
+                await linger(upstream)
+            raise
+        stack.pop_all()
+    peer = str(session.peer)
+    mesh.metrics.peer_connected(Direction.OUTBOUND, peer, Verdict.ALLOW)
+    return TlsLeg(upstream, session, slot)
