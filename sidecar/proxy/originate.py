@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from OpenSSL import SSL
+
     from sidecar.config.model import Endpoint
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sidecar.relay.flow import Ending
     from sidecar.tls.handshake import TlsSession
     from sidecar.tls.sessions import SessionSlot
+    from sidecar.tls.verify import PeerCheck
 
 _NO_ALPN_REMEMBERED: Final = 1024
 
@@ -65,53 +68,60 @@ async def originate(
 ) -> TlsLeg:
     """Dial *destination*, and shake hands with one of the peers of the plan.
 
+    Twice where a server cannot stand our ALPN protocol or to be asked to resume.
+
     Raises:
         Refused: Nobody answers there, or somebody else does.
 
     Cancellation:
         Nothing is left open.
     """
-
-    async def attempt(*, alpn: bool) -> TlsLeg:
-        upstream = await dial_upstream(addresses, destination.port, mesh, connection)
-        return await _introduce(upstream, plan, mesh, connection, key, alpn=alpn)
-
     key = destination.host, destination.port
-    try:
-        if key not in mesh.no_alpn:
-            try:
-                return await attempt(alpn=True)
-            except HandshakeError as error:
-                if not error.alpn_refused:
-                    raise
-            if len(mesh.no_alpn) >= _NO_ALPN_REMEMBERED:
-                mesh.no_alpn.clear()
-            # RFC 7301, 3.2: a server may refuse a client all of whose protocols it
-            # does not know. Ours only helps permissive ports, and no trust is in it.
-            mesh.no_alpn.add(key)
-        return await attempt(alpn=False)
-    except HandshakeError as error:
-        mesh.no_alpn.discard(key)  # another server may have the address by now
-        raise Refused(Outcome.HANDSHAKE_FAILED, str(error), error.reason) from None
+    credentials = mesh.credentials
+    connection.generation = credentials.generation
+    slot = credentials.sessions.slot((*key, plan.rule))
+    alpn = key not in mesh.no_alpn
+    while True:
+        upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+        tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
+        slot.offer(tls, check)
+        try:
+            session = await _introduce(upstream, tls, check, mesh, connection)
+        except HandshakeError as error:
+            if alpn and error.alpn_refused:
+                alpn = False
+                _remember(key, mesh.no_alpn)
+            elif not slot.is_to_blame(error):
+                mesh.no_alpn.discard(key)  # another server may have the address now
+                why = str(error)
+                raise Refused(Outcome.HANDSHAKE_FAILED, why, error.reason) from None
+        else:
+            peer = str(session.peer)
+            mesh.metrics.peer_connected(Direction.OUTBOUND, peer, Verdict.ALLOW)
+            return TlsLeg(upstream, session, slot)
+
+
+def _remember(key: tuple[str, int], no_alpn: set[tuple[str, int]]) -> None:
+    """Offer *key* no ALPN from now on.
+
+    RFC 7301, 3.2: a server may refuse a client all of whose protocols it does not
+    know. Ours only helps permissive ports, and no trust is in it.
+    """
+    if len(no_alpn) >= _NO_ALPN_REMEMBERED:
+        no_alpn.clear()
+    no_alpn.add(key)
 
 
 async def _introduce(
     upstream: socket.socket,
-    plan: Originate,
+    tls: SSL.Connection,
+    check: PeerCheck,
     mesh: Mesh,
     connection: Connection,
-    key: tuple[str, int],
-    *,
-    alpn: bool,
-) -> TlsLeg:
+) -> TlsSession:
     """Shake hands over *upstream*, which is closed if that fails."""
-    credentials = mesh.credentials
-    connection.generation = credentials.generation
-    slot = credentials.sessions.slot((*key, plan.rule))
 
     async def connect() -> TlsSession:
-        tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
-        slot.offer(tls, check)
         return await mesh.outbound_gate.run(lambda: handshake(upstream, tls, check))
 
     with contextlib.ExitStack() as stack:
@@ -119,11 +129,8 @@ async def _introduce(
         try:
             session = await shake_hands(mesh, connection, connect)
         except HandshakeError as error:
-            slot.forget()
             if error.alerted:
                 await linger(upstream)
             raise
         stack.pop_all()
-    peer = str(session.peer)
-    mesh.metrics.peer_connected(Direction.OUTBOUND, peer, Verdict.ALLOW)
-    return TlsLeg(upstream, session, slot)
+        return session

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from sidecar.telemetry.labels import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from OpenSSL import SSL
 
+    from sidecar.tls.errors import HandshakeError
     from sidecar.tls.verify import PeerCheck
 
 Key = tuple[str, int, str]
@@ -26,6 +29,8 @@ _KEPT: Final = 1024
 # A session serves many connections; a new one is taken well before the servers that
 # we know let it end (ours after five minutes).
 _FRESH_SECONDS: Final = 60.0
+
+_DOUBTFUL: Final = frozenset({Reason.PROTOCOL_ERROR, Reason.PEER_REFUSED, Reason.RESET})
 
 
 @frozen
@@ -41,6 +46,7 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._kept: dict[Key, _Kept] = {}
+        self._hopeless: set[Key] = set()
         self._clock = clock
 
     def slot(self, key: Key) -> SessionSlot:
@@ -58,6 +64,8 @@ class Sessions:
 
     def keep(self, key: Key, session: SSL.Session, chain: tuple[bytes, ...]) -> None:
         """Keep *session* under *key* in place of any other; the oldest makes room."""
+        if key in self._hopeless:
+            return
         self._kept.pop(key, None)
         if len(self._kept) >= _KEPT:
             del self._kept[next(iter(self._kept))]
@@ -66,6 +74,13 @@ class Sessions:
     def forget(self, key: Key) -> None:
         """Drop what is kept under *key*."""
         self._kept.pop(key, None)
+
+    def give_up(self, key: Key) -> bool:
+        """Keep nothing under *key* from now on; True if something was kept."""
+        if len(self._hopeless) >= _KEPT:
+            self._hopeless.clear()
+        self._hopeless.add(key)
+        return self._kept.pop(key, None) is not None
 
 
 @frozen
@@ -103,3 +118,12 @@ class SessionSlot:
     def forget(self) -> None:
         """Drop the session: it did not lead to a good connection."""
         self._sessions.forget(self._key)
+
+    def is_to_blame(self, error: HandshakeError) -> bool:
+        """Tell whether *error* may be the session's doing; if so, offer none again.
+
+        There are servers that fail when they are asked to resume, where they ought to
+        begin anew (RFC 8446, 4.2.11): one that wants certificates and was not told
+        what to call its sessions is the common case.
+        """
+        return error.reason in _DOUBTFUL and self._sessions.give_up(self._key)

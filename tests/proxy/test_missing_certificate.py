@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from OpenSSL import SSL
 
 from sidecar.config.model import Tls as TlsSettings
 from sidecar.proxy.missing_certificate import NoCertificate, answer_http
@@ -121,7 +120,8 @@ def fill(sock: socket.socket) -> None:
 
 
 def test_it_is_a_handshake_that_failed_for_want_of_a_certificate() -> None:
-    session = TlsSession(SSL.Connection(SSL.Context(SSL.TLS_METHOD), None), None)
+    connection, check = Credentials(material(svid("api")), TlsSettings()).accept()
+    session = TlsSession(connection, check, resumed=False)
     error = NoCertificate(session)
     assert error.reason is Reason.NO_CERTIFICATE
     assert error.session is session

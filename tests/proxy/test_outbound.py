@@ -22,7 +22,6 @@ from sidecar.config.model import (
 )
 from sidecar.net import original_dst
 from sidecar.policy.pattern import parse_pattern
-from sidecar.proxy import outbound
 from sidecar.relay.flow import Ending
 from sidecar.telemetry.labels import Direction, Outcome
 from tests.support.mesh import (
@@ -508,19 +507,6 @@ async def test_a_server_that_fails_without_alpn_is_offered_it_again() -> None:
         assert await says(mesh, b"hello") == b"hello"
         assert mesh.mesh.no_alpn == set()
         await mesh.records(2)
-
-
-async def test_what_is_remembered_of_alpn_is_bounded() -> None:
-    limit = outbound._NO_ALPN_REMEMBERED
-    async with (
-        application(choosy_server([])) as server,
-        running(leading(server.endpoint)) as mesh,
-    ):
-        mesh.mesh.no_alpn.update(("10.0.0.1", port) for port in range(limit))
-        assert await says(mesh, b"hello") == b"hello"
-        await mesh.record()
-        there = (server.endpoint.host, server.endpoint.port)
-        assert mesh.mesh.no_alpn == {there}
 
 
 # --- Routes without TLS, and none

@@ -442,6 +442,7 @@ def context(
     select: Callable[[list[bytes]], bytes] | None = None,
     believe: bool = True,
     version: int = SSL.TLS1_3_VERSION,
+    names_sessions: bool = True,
 ) -> SSL.Context:
     """What a peer needs that is *who*; as a client it may be nobody.
 
@@ -452,12 +453,15 @@ def context(
         select: chooses one as a server; what it raises refuses the handshake.
         believe: whether a server takes the client's certificate, whatever it is.
         version: the only version of TLS that it speaks.
+        names_sessions: False for a server that fails whoever asks it to resume.
     """
     made = SSL.Context(method)
     made.set_min_proto_version(version)
     made.set_max_proto_version(version)
     made.set_info_callback(_note_alert)
     if method == SSL.TLS_SERVER_METHOD:
+        if names_sessions:
+            made.set_session_id(b"test")
         made.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: believe
         )

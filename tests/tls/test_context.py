@@ -11,7 +11,7 @@ from sidecar.certs.authority import Authority
 from sidecar.config.model import Tls
 from sidecar.tls.context import ALPN, SSL_VERSION, client_context, server_context
 from sidecar.tls.credentials import Credentials
-from sidecar.tls.openssl_binding import SSL_write, bios, resumed
+from sidecar.tls.openssl_binding import SSL_write, bios
 from tests.tls.peers import (
     ALERT,
     API,
@@ -169,31 +169,6 @@ def test_we_do_not_renegotiate_for_a_server_of_tls_1_2(
     theirs.step()
     assert theirs.outcome == 339  # SSL_R_NO_RENEGOTIATION: the alert came
     assert client.total_renegotiations() == 0
-
-
-@pytest.mark.parametrize("version", [None, TLS12])
-@pytest.mark.parametrize("required", [True, False])
-def test_a_session_that_the_client_kept_is_judged_from_the_start(
-    authority: Authority, cart: Svid, version: int | None, required: bool
-) -> None:
-    ours = credentials(authority, tls=DOWN_TO_12)
-    keeping = context(
-        SSL.TLS_CLIENT_METHOD, cart.chain, cart.private_key, version=version
-    )
-    keeping.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
-    session = None
-    for _ in range(2):
-        client = SSL.Connection(keeping, None)
-        client.set_connect_state()
-        if session is not None:
-            client.set_session(session)
-        server, check = ours.accept(certificate_required=required)
-        theirs, end = converse(client, server)
-        assert (theirs.outcomes, end.outcomes) == ([DONE], [DONE])
-        assert check.peer == cart.name
-        assert not resumed(server)
-        session = client.get_session()
-        assert session is not None
 
 
 def test_nothing_is_compressed(ours: Credentials) -> None:
