@@ -21,16 +21,25 @@ def _raise_for(code: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def _begin(sock: socket.socket, address: tuple[str, int]) -> int:
+    """Begin to connect; give 0 if that is all, or the error, such as EALREADY."""
+    code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        # Within a pod it is done by now, and asking again costs less than a wait.
+        code = sock.connect_ex(address)
+    return 0 if code == errno.EISCONN else code
+
+
 async def _connect(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         guard(sock)
-        code = sock.connect_ex((host, port))
-        if code == errno.EINPROGRESS:
+        code = _begin(sock, (host, port))
+        if code == errno.EALREADY:
             await trio.lowlevel.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code and sock.getsockname() == sock.getpeername():
+        if not code and sock.getsockname()[:2] == (host, port):
             # Nobody listens on a port that the kernel may give out, and it gave us
             # just that: TCP connects to itself (RFC 9293, 3.5, simultaneous open).
             code = errno.ECONNREFUSED

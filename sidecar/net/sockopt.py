@@ -28,6 +28,8 @@ def guard(sock: socket.socket) -> None:
 
 def reset(sock: socket.socket) -> None:
     """Close so that the peer sees a reset, not an end (RFC 9293, 3.10.7.4)."""
+    if sock.fileno() < 0:
+        return
     with contextlib.suppress(OSError):  # the peer was quicker: it is gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
     sock.close()

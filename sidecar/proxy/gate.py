@@ -39,6 +39,7 @@ class HandshakeGate:
         self._places_seconds = _LINE_SECONDS * limit if strangers else math.inf
         self._places = trio.Semaphore(limit)
         self._running: dict[trio.CancelScope, float] = {}  # by age: the oldest first
+        self._pressed = False
 
     async def run(self, handshake: Callable[[], Awaitable[T]]) -> T:
         """Do *handshake* when there is a place for it.
@@ -84,5 +85,6 @@ class HandshakeGate:
         if waiting:
             share = self._places_seconds / waiting
             oldest.deadline = began + min(_PATIENCE_SECONDS, share)
-        else:
+        elif self._pressed:
             oldest.deadline = math.inf
+        self._pressed = waiting > 0
