@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import warnings
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import define, frozen
 from cryptography import x509
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
 
+T = TypeVar("T")
+
 # Each remembers a verdict of some 300 bytes and holds a key of a chain's size. Full, it
 # forgets the oldest: a peer seen often is back at its next handshake.
 _REMEMBERED: Final = 2048
@@ -69,7 +72,7 @@ class Verifier:
         named = material.name_roots
         self._name_roots = Roots(named, _lists_for(named, material)) if named else None
         self._clock = clock
-        self._accepted: dict[tuple[bytes, ...], _Accepted] = {}
+        self._accepted: dict[bytes, _Accepted] = {}
         self._chains: dict[bytes, tuple[bytes, ...]] = {}
 
     def verify(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
@@ -78,7 +81,8 @@ class Verifier:
         Whatever the bytes, it gives one or the other and raises nothing.
         """
         now = self._clock()
-        known = self._accepted.get(chain)
+        key = _digest(chain)
+        known = self._accepted.get(key)
         if known is not None and now < known.until:
             return known.peer
         try:
@@ -91,12 +95,8 @@ class Verifier:
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
         if isinstance(verdict, Refusal):
             return verdict
-        if len(self._accepted) >= _REMEMBERED:
-            oldest = next(iter(self._accepted))
-            del self._accepted[oldest]
-            self._chains.pop(oldest[0], None)
-        self._accepted[chain] = verdict
-        self._chains[chain[0]] = chain
+        _keep(self._accepted, key, verdict)
+        _keep(self._chains, chain[0], chain)
         return verdict.peer
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
@@ -154,6 +154,19 @@ class Verifier:
             except SvidError as error:
                 return Refusal(Reason.UNTRUSTED_CHAIN, str(error), V_REJECTED)
         return _Accepted(spiffe_id, found.until)
+
+
+def _digest(chain: tuple[bytes, ...]) -> bytes:
+    digest = sha256()
+    for each in chain:
+        digest.update(sha256(each).digest())
+    return digest.digest()
+
+
+def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
+    if len(memory) >= _REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[key] = value
 
 
 def _lists_for(
