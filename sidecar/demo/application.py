@@ -35,7 +35,8 @@ def application() -> Iterator[int]:
     """Run the application on loopback; give its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    poll = 0.05  # seconds until it sees that it is to end
+    thread = threading.Thread(target=server.serve_forever, args=(poll,), daemon=True)
     thread.start()
     try:
         yield server.server_port

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -15,7 +17,7 @@ from sidecar.demo.stage import Stage, StageError, stage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _RECORD_SECONDS: Final = 3.0
 
@@ -40,17 +42,19 @@ def main(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where an arrow cannot be written, a question mark will do.
+        sys.stdout.reconfigure(errors="replace")
     try:
-        with show.progress() as step:
-            step("making certificates for two trust domains")
-            step("starting an application and a sidecar on each side")
-            with stage() as scene:
+        with _unwound_by_signals(), ExitStack() as stack:
+            with show.progress() as step:
+                scene = stack.enter_context(stage(step))
                 step("calling")
                 acts = play(scene)
-                show.report(scene, acts)
-                if arguments.keep:
-                    show.invitation(scene)
-                    _wait()
+            show.report(scene, acts)
+            if arguments.keep:
+                show.invitation(scene)
+                _wait()
     except StageError as error:
         print(f"sidecar demo: {error}", file=sys.stderr)
         return 1
@@ -98,8 +102,33 @@ def _act(scene: Stage, caller: str, how: str, call: Callable[[], Seen]) -> Act:
 
 
 def _wait() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    done.wait()
+    """Wait for Ctrl-C, or whatever else is to end us."""
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """Leave the block as Ctrl-C does, whichever signal ends us: nothing stays behind.
+
+    The first one is enough; what comes later does not disturb the cleaning up.
+    """
+
+    def unwind(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # One that we were started not to heed, as by nohup, is not heeded.
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, unwind)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

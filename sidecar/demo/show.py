@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from prometheus_client.parser import text_string_to_metric_families
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -97,52 +99,57 @@ def _why(act: Act) -> Text:
 
 def _metrics(scene: Stage) -> Table:
     table = Table(
-        title="What Prometheus sees of it (the api's sidecar; series that are not 0)",
+        title="What Prometheus sees of it: the api's sidecar, inbound, all but zeros",
         box=box.SIMPLE,
         title_justify="left",
         show_header=False,
     )
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(justify="right")
     _, page = scene.api.get("/metrics")
-    for line in page.splitlines():
-        series, _, value = line.rpartition(" ")
-        if series.startswith(_SHOWN_METRICS) and float(value):
-            table.add_row(Text(series), f"{float(value):g}")
+    shown = None
+    for name, labels, value in _samples(page):
+        table.add_row(Text("" if name == shown else name), Text(labels), f"{value:g}")
+        shown = name
     return table
+
+
+def _samples(page: str) -> Iterator[tuple[str, str, float]]:
+    for family in text_string_to_metric_families(page):
+        for name, labels, value, *_ in family.samples:
+            if name in _SHOWN_METRICS and value:
+                words = [f'{k}="{v}"' for k, v in labels.items() if k != "direction"]
+                yield name, ", ".join(words), value
 
 
 def invitation(scene: Stage) -> None:
     """Say how to try it by hand."""
-    folder = scene.folder
-    door = f"https://localhost:{scene.api.data_port}/orders"
-    trust = f"--cacert {folder}/{TRUST_DOMAIN}.crt"
+    folder, api = scene.folder, scene.api
+    door = f"https://localhost:{api.data_port}/orders"
+    trust = ("--cacert", folder / f"{TRUST_DOMAIN}.crt")
 
-    def shown(name: str) -> str:
+    def call(name: str) -> tuple[object, ...]:
         certificate, key = scene.credentials(name)
-        return f"curl {trust} --cert {certificate} --key {key} {door}"
+        return "curl", *trust, "--cert", certificate, "--key", key, door
 
-    lines = (
-        (
-            "as the frontend, through its sidecar, in plain HTTP",
-            f"curl http://127.0.0.1:{scene.frontend.data_port}/orders",
-        ),
-        ("as the frontend, speaking mTLS itself", shown("frontend")),
-        ("as batch, which no rule allows", shown("batch")),
-        ("as a stranger of another trust domain", shown("stranger")),
-        ("with no certificate", f"curl {trust} {door}"),
-        (
-            f"what the sidecar of {API} counted",
-            f"curl http://127.0.0.1:{scene.api.telemetry_port}/metrics",
-        ),
-        ("its access records", f"tail -f {scene.api.records}"),
+    plain = f"http://127.0.0.1:{scene.frontend.data_port}/orders"
+    metrics = f"http://127.0.0.1:{api.telemetry_port}/metrics"
+    lines: tuple[tuple[str, tuple[object, ...]], ...] = (
+        ("as the frontend, through its sidecar, in plain HTTP", ("curl", plain)),
+        ("as the frontend, speaking mTLS itself", call("frontend")),
+        ("as batch, which no rule allows", call("batch")),
+        ("as a stranger of another trust domain", call("stranger")),
+        ("with no certificate", ("curl", *trust, door)),
+        (f"what the sidecar of {API} counted", ("curl", metrics)),
+        ("its access records", ("tail", "-f", api.records)),
         (
             "its configuration and policy",
-            f"cat {scene.api.configuration} {folder}/policy.yaml",
+            ("cat", api.configuration, folder / "policy.yaml"),
         ),
     )
     _OUT.print("It goes on running. Try, in another terminal:\n")
-    for what, command in lines:
-        _OUT.print(f"[dim]# {what}[/dim]")
-        print(f"{command}\n")  # not wrapped: it is to be copied
+    for what, words in lines:
+        _OUT.print(Text(f"# {what}", style="dim"))
+        print(f"{shlex.join(map(str, words))}\n")  # not wrapped: it is to be copied
     _OUT.print("Ctrl-C ends it and removes all of it.")

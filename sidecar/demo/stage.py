@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ from sidecar.demo.application import application
 from sidecar.identity.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TRUST_DOMAIN: Final = "example.org"
 STRANGERS: Final = "partner.test"
@@ -36,6 +37,8 @@ FRONTEND: Final = f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/frontend"
 BATCH: Final = f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/batch"
 STRANGER: Final = f"spiffe://{STRANGERS}/ns/shop/sa/frontend"
 
+_LIFETIME: Final = timedelta(days=1)  # as long as anybody may --keep it
+_RUN: Final = (sys.executable, "-m", "sidecar", "run", "--config")
 _START_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 3.0
 
@@ -105,7 +108,10 @@ def make_certificates(folder: Path) -> None:
         _write(folder / f"{trust_domain}.crt", root, 0o644)
         for name, spiffe_id in workloads.items():
             svid = authority.issue(
-                SpiffeId.parse(spiffe_id), now=now, dns=["localhost"]
+                SpiffeId.parse(spiffe_id),
+                now=now,
+                lifetime=_LIFETIME,
+                dns=["localhost"],
             )
             chain = b"".join(each.public_bytes(Encoding.PEM) for each in svid.chain)
             key = svid.private_key.private_bytes(
@@ -195,24 +201,52 @@ def _sidecar(folder: Path, name: str, port: int, telemetry: int) -> Sidecar:
 @contextmanager
 def _running(sidecar: Sidecar) -> Iterator[None]:
     log = sidecar.configuration.with_suffix(".log")
-    command = [sys.executable, "-m", "sidecar", "run", "--config"]
-    with sidecar.records.open("wb") as records, log.open("wb") as messages:
-        process = subprocess.Popen(  # noqa: S603 - our own command, no shell
-            [*command, str(sidecar.configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=records,
-            stderr=messages,
-        )
-    try:
+    with ExitStack() as stack:
+        with (
+            sidecar.records.open("wb") as records,
+            log.open("wb") as messages,
+            _signals_held_back(),
+        ):
+            process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+                [*_RUN, str(sidecar.configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=records,
+                stderr=messages,
+            )
+            stack.callback(_stop, process)
         _wait_ready(sidecar, process, log)
         yield
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let the signals that end us wait for the end of the block.
+
+    What they would interrupt in the midst of starting a process would go on without
+    anybody who knows of it.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_ready(sidecar: Sidecar, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -229,8 +263,8 @@ def _wait_ready(sidecar: Sidecar, process: subprocess.Popen[bytes], log: Path) -
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Set up everything, and leave nothing behind.
+def stage(tell: Callable[[str], None]) -> Iterator[Stage]:
+    """Set up everything, *tell* what is being done, and leave nothing behind.
 
     Raises:
         StageError: A sidecar did not start.
@@ -239,7 +273,9 @@ def stage() -> Iterator[Stage]:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecar-demo-"))
         )
+        tell("making certificates for two trust domains")
         make_certificates(folder)
+        tell("starting an application and a sidecar on each side")
         sidecars = _configurations(folder, stack.enter_context(application()))
         # Both start at once: most of a start is reading Python modules.
         for sidecar in sidecars.values():
