@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import define, frozen
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.config.model import NameKind
 from sidecar.identity.names import CertificateNames
@@ -26,7 +27,7 @@ from sidecar.identity.svid import (
     leaf_spiffe_id,
 )
 from sidecar.telemetry.labels import Reason
-from sidecar.tls.chain import Refusal, Roots, has_signed, refusal_of
+from sidecar.tls.chain import Refusal, Roots, Verified, has_signed, refusal_of
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_HOSTNAME_MISMATCH,
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Each remembers a verdict of some 300 bytes and holds a key of a chain's size. Full, it
-# forgets the oldest: a peer seen often is back at its next handshake.
+# Some 2 KiB each, whatever else a peer shows. Full, it forgets who was away longest.
 _REMEMBERED: Final = 2048
 
 _OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
@@ -56,8 +56,10 @@ _OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
 @frozen
 class _Accepted:
     peer: Peer
+    chain: tuple[bytes, ...]
+    """The leaf and the issuers that were needed, without what was shown beside them."""
     until: datetime
-    """The first moment at which a certificate or a list of its chain ends."""
+    """The first moment at which one of them ends, or their root, or a list."""
 
 
 class Verifier:
@@ -82,22 +84,32 @@ class Verifier:
         """
         now = self._clock()
         key = _digest(chain)
-        known = self._accepted.get(key)
-        if known is not None and now < known.until:
-            return known.peer
+        known = self._accepted.pop(key, None)
+        if known is None or now >= known.until:
+            verdict = self._look_at(chain, now)
+            if isinstance(verdict, Refusal):
+                return verdict
+            known = verdict
+        self._remember(key, known)
+        return known.peer
+
+    def _look_at(self, chain: tuple[bytes, ...], now: datetime) -> _Accepted | Refusal:
         try:
             # What cryptography warns of is the peer's doing, and would fill our log.
             with warnings.catch_warnings(action="ignore"):
                 certificates = [*map(x509.load_der_x509_certificate, chain)]
-                verdict = self._judge(certificates, now)
+                return self._judge(certificates, now)
         except (ValueError, x509.InvalidVersion) as error:
             # SvidError, and what cryptography says of DER that is none.
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
-        if isinstance(verdict, Refusal):
-            return verdict
-        _keep(self._accepted, key, verdict)
-        _keep(self._chains, chain[0], chain)
-        return verdict.peer
+
+    def _remember(self, key: bytes, accepted: _Accepted) -> None:
+        if len(self._accepted) >= _REMEMBERED:
+            oldest = self._accepted.pop(next(iter(self._accepted)))
+            if self._chains.get(oldest.chain[0]) is oldest.chain:
+                del self._chains[oldest.chain[0]]
+        self._accepted[key] = accepted
+        self._chains[accepted.chain[0]] = accepted.chain
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """Give the chain that *leaf* was last accepted with, or itself alone.
@@ -124,7 +136,7 @@ class Verifier:
         if not peer.dns and not peer.subject:
             return self._not_taken(f"the name {names}")
         found = self._name_roots.verify(chain, now)
-        return found if isinstance(found, Refusal) else _Accepted(peer, found.until)
+        return found if isinstance(found, Refusal) else _accepted(peer, leaf, found)
 
     def _not_taken(self, what: str) -> Refusal:
         accepted = ", ".join(sorted(self._accept))
@@ -153,7 +165,12 @@ class Verifier:
                 check_signing_certificate(issuer, spiffe_id.trust_domain)
             except SvidError as error:
                 return Refusal(Reason.UNTRUSTED_CHAIN, str(error), V_REJECTED)
-        return _Accepted(spiffe_id, found.until)
+        return _accepted(spiffe_id, chain[0], found)
+
+
+def _accepted(peer: Peer, leaf: x509.Certificate, found: Verified) -> _Accepted:
+    chain = tuple(each.public_bytes(Encoding.DER) for each in (leaf, *found.issuers))
+    return _Accepted(peer, chain, found.until)
 
 
 def _digest(chain: tuple[bytes, ...]) -> bytes:
@@ -208,7 +225,6 @@ class PeerCheck:
 
     def verdict(self, chain: tuple[bytes, ...]) -> int:
         """Judge the whole chain, then whether it is the peer that was expected."""
-        self.chain = chain
         peer = self.verifier.verify(chain)
         if isinstance(peer, Refusal):
             return self._refuse(peer)
@@ -217,7 +233,7 @@ class PeerCheck:
             return self._refuse(
                 Refusal(Reason.UNEXPECTED_PEER, detail, V_HOSTNAME_MISMATCH)
             )
-        self.peer = peer
+        self.peer, self.chain = peer, self.verifier.chain_of(chain[0])
         return V_OK
 
     def again(self, leaf: bytes | None) -> None:

@@ -385,17 +385,88 @@ def test_no_verdict_is_shared_with_another_generation(
     assert reason(later.verify(ders(cart.chain))) is Reason.REVOKED
 
 
-def test_memory_is_bounded(
+def test_memory_is_bounded_and_keeps_who_came_last(
     authority: Authority, verified: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 3)
     ours = verifier(authority)
     chains = [ders(issue(authority).chain) for _ in range(5)]
     for chain in chains:
+        ours.verify(chains[0])
         ours.verify(chain)
         assert len(ours._accepted) <= 3
-    ours.verify(chains[-1])
-    assert len(verified) == 5  # the newest is known all the same
+        assert len(ours._chains) <= 3
+    assert len(verified) == 5
+    ours.verify(chains[0])
+    ours.verify(chains[4])
+    assert len(verified) == 5
+    ours.verify(chains[1])
+    assert len(verified) == 6
+
+
+def test_a_leaf_is_known_by_its_chain_without_what_was_not_needed(
+    authority: Authority,
+) -> None:
+    ours = verifier(authority)
+    cart = issue(authority.intermediate(now=NOW))
+    other = authority.intermediate(now=NOW).certificate
+    leaf, issuer = ders(cart.chain)
+    assert ours.chain_of(leaf) == (leaf,)
+    check = PeerCheck(ours)
+    check.verdict(ders([*cart.chain, other, authority.root]))
+    assert check.chain == ours.chain_of(leaf) == (leaf, issuer)
+
+
+def test_a_leaf_of_several_chains_is_known_until_the_last_is_forgotten(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    ours = verifier(authority)
+    cart = issue(authority.intermediate(now=NOW))
+    shown = ders(cart.chain)
+    ours.verify(ders([*cart.chain, authority.root]))
+    ours.verify(shown)
+    ours.verify(ders(issue(authority).chain))  # the first is forgotten
+    assert ours.chain_of(shown[0]) == shown
+    ours.verify(ders(issue(authority).chain))  # and the second
+    assert ours.chain_of(shown[0]) == shown[:1]
+
+
+def test_a_session_is_judged_by_the_chain_it_began_with(authority: Authority) -> None:
+    ours = verifier(authority)
+    cart = issue(authority.intermediate(now=NOW))
+    leaf, issuer = ders(cart.chain)
+    stranger = PeerCheck(ours)
+    stranger.again(leaf)
+    assert stranger.peer is None
+    assert stranger.refusal is not None
+    ours.verify((leaf, issuer))
+    known = PeerCheck(ours)
+    known.again(leaf)
+    assert (known.peer, known.refusal) == (cart.name, None)
+    nobody = PeerCheck(ours)
+    nobody.again(None)
+    assert (nobody.peer, nobody.refusal) == (None, None)
+
+
+def test_what_is_remembered_does_not_grow_with_the_chain(
+    authority: Authority, cart: Svid
+) -> None:
+    ours = verifier(authority)
+    shown = [*cart.chain, *(authority.intermediate(now=NOW).certificate for _ in "ab")]
+    ours.verify(ders(shown))
+    ((key, _),) = ours._accepted.items()
+    assert len(key) == 32
+
+
+def test_certificates_that_are_cut_elsewhere_are_others(
+    authority: Authority, seed: tuple[bytes, ...]
+) -> None:
+    ours = verifier(authority)
+    assert reason(ours.verify(seed)) is Reason.OK
+    leaf, issuer = seed
+    for cut in ((leaf + issuer,), (leaf[:-1], leaf[-1:] + issuer), (leaf, issuer, b"")):
+        assert reason(ours.verify(cut)) is Reason.NOT_AN_SVID
 
 
 # --- hostile bytes
