@@ -58,7 +58,6 @@ class HandshakeGate:
         finally:
             del self._running[scope]
             self._places.release()
-            self._press()
         raise HandshakeError(
             Reason.TIMEOUT, "it stalled while others waited for its place"
         )
@@ -70,8 +69,9 @@ class HandshakeGate:
             self._press(coming=1)
             try:
                 await self._places.acquire()
-            finally:
+            except BaseException:
                 self._press()
+                raise
 
     def _press(self, coming: int = 0) -> None:
         """Give the oldest handshake a deadline, or none if nobody waits.

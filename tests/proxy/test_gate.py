@@ -100,6 +100,24 @@ async def test_a_newcomer_does_not_overtake_one_who_waits() -> None:
     assert order == ["waited", "newcomer"]
 
 
+async def test_one_stalled_handshake_after_the_other_makes_room(
+    autojump_clock: MockClock,
+) -> None:
+    gate = HandshakeGate(1, strangers=False)
+    began = trio.current_time()
+    ended: list[float] = []
+
+    async def stalls() -> None:
+        ended.append(await evicted(gate) - began)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(stalls)
+            await trio.testing.wait_all_tasks_blocked()
+        assert await gate.run(at_once) == "done"
+    assert ended == [pytest.approx(each) for each in (1, 2, 3)]
+
+
 async def test_nobody_is_disturbed_while_nobody_waits(
     autojump_clock: MockClock,
 ) -> None:

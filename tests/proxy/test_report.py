@@ -63,6 +63,21 @@ async def test_bytes_are_published_once_however_often_they_are_scraped() -> None
     assert (record["received"], record["sent"]) == (total, total)
 
 
+async def test_bytes_that_no_scrape_saw_are_published_at_the_end() -> None:
+    async with (
+        application() as app,
+        running(
+            configuration(DISABLED, to=app.endpoint), allow("unauthenticated")
+        ) as mesh,
+    ):
+        with await mesh.connect() as wire:
+            await wire.send(b"12345")
+            wire.end()
+            assert await wire.receive_all() == b"12345"
+        await mesh.record()
+        assert moved(mesh) == [5, 5]
+
+
 async def test_bytes_of_connections_add_up_whatever_becomes_of_them() -> None:
     async with (
         application() as app,
