@@ -56,6 +56,11 @@ class Sidecar:
     configuration: Path
     records: Path
 
+    @property
+    def log(self) -> Path:
+        """What it writes to standard error."""
+        return self.configuration.with_suffix(".log")
+
     def get(self, path: str) -> tuple[int, str]:
         """Ask its telemetry listener.
 
@@ -198,24 +203,21 @@ def _sidecar(folder: Path, name: str, port: int, telemetry: int) -> Sidecar:
     )
 
 
-@contextmanager
-def _running(sidecar: Sidecar) -> Iterator[None]:
-    log = sidecar.configuration.with_suffix(".log")
-    with ExitStack() as stack:
-        with (
-            sidecar.records.open("wb") as records,
-            log.open("wb") as messages,
-            _signals_held_back(),
-        ):
-            process = subprocess.Popen(  # noqa: S603 - our own command, no shell
-                [*_RUN, str(sidecar.configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=records,
-                stderr=messages,
-            )
-            stack.callback(_stop, process)
-        _wait_ready(sidecar, process, log)
-        yield
+def _start(sidecar: Sidecar, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start a process that ends with *stack*."""
+    with (
+        sidecar.records.open("wb") as records,
+        sidecar.log.open("wb") as messages,
+        _signals_held_back(),
+    ):
+        process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+            [*_RUN, str(sidecar.configuration)],
+            stdin=subprocess.DEVNULL,
+            stdout=records,
+            stderr=messages,
+        )
+        stack.callback(_stop, process)
+    return process
 
 
 @contextmanager
@@ -249,7 +251,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_ready(sidecar: Sidecar, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_ready(sidecar: Sidecar, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -259,7 +261,8 @@ def _wait_ready(sidecar: Sidecar, process: subprocess.Popen[bytes], log: Path) -
         if status == http.client.OK:
             return
         time.sleep(0.02)
-    raise StageError(f"{sidecar.configuration.name} did not start: {log.read_text()}")
+    said = sidecar.log.read_text()
+    raise StageError(f"{sidecar.configuration.name} did not start: {said}")
 
 
 @contextmanager
@@ -278,6 +281,7 @@ def stage(tell: Callable[[str], None]) -> Iterator[Stage]:
         tell("starting an application and a sidecar on each side")
         sidecars = _configurations(folder, stack.enter_context(application()))
         # Both start at once: most of a start is reading Python modules.
-        for sidecar in sidecars.values():
-            stack.enter_context(_running(sidecar))
+        started = [(each, _start(each, stack)) for each in sidecars.values()]
+        for sidecar, process in started:
+            _wait_ready(sidecar, process)
         yield Stage(folder, **sidecars)

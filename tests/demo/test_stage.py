@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import signal
 import stat
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,9 @@ from sidecar.demo.stage import (
     Sidecar,
     StageError,
     _configurations,
-    _running,
     _signals_held_back,
+    _start,
+    _wait_ready,
     make_certificates,
     stage,
 )
@@ -66,8 +68,11 @@ def test_a_sidecar_that_does_not_start_is_told_with_what_it_said(
 ) -> None:
     sidecar = Sidecar(1, 2, folder / "wrong.yaml", folder / "access.log")
     sidecar.configuration.write_text("inbonud: {}")
-    with pytest.raises(StageError, match=r"wrong\.yaml did not start: (?s:.*)inbonud"):
-        _running(sidecar).__enter__()
+    with ExitStack() as stack:
+        process = _start(sidecar, stack)
+        expected = r"wrong\.yaml did not start: (?s:.*)inbonud"
+        with pytest.raises(StageError, match=expected):
+            _wait_ready(sidecar, process)
 
 
 def test_a_signal_waits_until_a_process_that_is_started_is_known() -> None:
