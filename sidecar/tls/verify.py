@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 from cryptography import x509
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from sidecar.config.material import Material
     from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
-
-T = TypeVar("T")
 
 # Some 2 KiB each, whatever else a peer shows. Full, it forgets who was away longest.
 _REMEMBERED: Final = 2048
@@ -84,7 +82,7 @@ class Verifier:
         """
         now = self._clock()
         key = _digest(chain)
-        known = self._accepted.pop(key, None)
+        known = self._take(key)
         if known is None or now >= known.until:
             verdict = self._look_at(chain, now)
             if isinstance(verdict, Refusal):
@@ -103,11 +101,15 @@ class Verifier:
             # SvidError, and what cryptography says of DER that is none.
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
 
+    def _take(self, key: bytes) -> _Accepted | None:
+        known = self._accepted.pop(key, None)
+        if known is not None and self._chains.get(known.chain[0]) is known.chain:
+            del self._chains[known.chain[0]]
+        return known
+
     def _remember(self, key: bytes, accepted: _Accepted) -> None:
         if len(self._accepted) >= _REMEMBERED:
-            oldest = self._accepted.pop(next(iter(self._accepted)))
-            if self._chains.get(oldest.chain[0]) is oldest.chain:
-                del self._chains[oldest.chain[0]]
+            self._take(next(iter(self._accepted)))
         self._accepted[key] = accepted
         self._chains[accepted.chain[0]] = accepted.chain
 
@@ -178,12 +180,6 @@ def _digest(chain: tuple[bytes, ...]) -> bytes:
     for each in chain:
         digest.update(sha256(each).digest())
     return digest.digest()
-
-
-def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
-    if len(memory) >= _REMEMBERED:
-        del memory[next(iter(memory))]
-    memory[key] = value
 
 
 def _lists_for(

@@ -193,6 +193,32 @@ async def test_a_connection_to_itself_is_a_refusal(
         await dial(["127.0.0.1"], unused)
 
 
+class Slow(socket.socket):
+    """Is not connected, or refused, by the time that it is asked again."""
+
+    def connect_ex(self, address: tuple[str, int]) -> int:  # type: ignore[override]
+        if self.getsockname()[1]:
+            return errno.EALREADY
+        return super().connect_ex(address)
+
+
+async def test_one_that_takes_its_time_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with listening("127.0.0.1") as (listener,):
+        monkeypatch.setattr(socket, "socket", Slow)
+        with await dial(["127.0.0.1"], port_of(listener)) as sock:
+            assert sock.getpeername() == listener.getsockname()
+
+
+async def test_one_that_takes_its_time_to_refuse_has_refused(
+    unused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", Slow)
+    with pytest.raises(ConnectionRefusedError):
+        await dial(["127.0.0.1"], unused)
+
+
 async def test_no_descriptors_left_is_an_error_like_any_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from OpenSSL import SSL
 
 from sidecar.config.model import Tls
 from sidecar.telemetry.labels import Reason
@@ -14,6 +15,7 @@ from sidecar.tls.sessions import _FRESH_SECONDS, _KEPT, Sessions
 from tests.tls.peers import (
     API,
     DONE,
+    client,
     client_of,
     converse,
     credentials,
@@ -24,8 +26,6 @@ from tests.tls.peers import (
 )
 
 if TYPE_CHECKING:
-    from OpenSSL import SSL
-
     from sidecar.certs.authority import Authority
     from sidecar.identity.svid import Svid
     from sidecar.tls.sessions import SessionSlot
@@ -239,10 +239,22 @@ def test_a_session_is_not_to_blame_for_everything(
 
 def test_what_is_hopeless_is_bounded_too(ours: Credentials) -> None:
     sessions = Sessions(Clock())
+    client, _, check, _ = meet(ours, ours, sessions.slot(KEY))
     for port in range(_KEPT + 1):
-        assert not sessions.give_up(("10.0.0.2", port, "api"))
+        slot = sessions.slot(("10.0.0.2", port, "api"))
+        take = slot.taker(client, check, resumed=False)
+        assert take is not None
+        take()
+        assert sessions.give_up(("10.0.0.2", port, "api"))
     meet(ours, ours, sessions.slot(("10.0.0.2", 0, "api")))
     assert sessions.find(("10.0.0.2", 0, "api")) is not None
+
+
+def test_a_failure_without_a_session_is_no_reason_to_give_up(ours: Credentials) -> None:
+    slot = ours.sessions.slot(KEY)
+    assert not slot.is_to_blame(HandshakeError(Reason.RESET, ""))
+    meet(ours, ours, slot)
+    assert resumed(meet(ours, ours, slot)[0])
 
 
 def test_a_client_of_somebody_else_may_resume(ours: Credentials, cart: Svid) -> None:
@@ -259,3 +271,36 @@ def test_a_client_of_somebody_else_may_resume(ours: Credentials, cart: Svid) -> 
     converse(second, server)
     assert _established(server, check).resumed
     assert check.peer == cart.name
+
+
+@pytest.mark.parametrize("version", [None, SSL.TLS1_2_VERSION])
+def test_a_session_without_a_certificate_is_none_where_one_is_required(
+    authority: Authority, version: int | None
+) -> None:
+    ours = credentials(authority, tls=Tls(minimum_version="1.2"))
+    first = client(version=version)
+    server, _ = ours.accept(certificate_required=False)
+    _, end = converse(first, server)
+    assert end.outcomes == [DONE]
+    session = first.get_session()
+    assert session is not None
+    first.set_shutdown(3)
+    for required in (False, True):
+        again = SSL.Connection(first.get_context(), None)
+        again.set_connect_state()
+        again.set_session(session)
+        server, check = ours.accept(certificate_required=required)
+        _, end = converse(again, server)
+        assert end.outcomes == ([199] if required else [DONE])
+        assert resumed(server) is not required
+        assert check.peer is None
+        again.set_shutdown(3)
+
+
+def test_where_no_session_came_none_is_kept(ours: Credentials) -> None:
+    slot = ours.sessions.slot(KEY)
+    client, check = ours.connect(expecting(API), None)  # and no handshake
+    take = slot.taker(client, check, resumed=False)
+    assert take is not None
+    take()
+    assert ours.sessions.find(KEY) is None

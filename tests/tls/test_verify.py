@@ -365,6 +365,21 @@ def test_a_verdict_is_remembered_until_the_first_certificate_ends(
     assert len(verified) == times
 
 
+def test_what_holds_no_more_is_forgotten(authority: Authority) -> None:
+    clock = Clock()
+    late = issue(authority, now=NOW - HOUR + dt.timedelta(seconds=30))
+    ours = Verifier(material(late, authority.bundle), clock)
+    assert reason(ours.verify(ders(late.chain))) is Reason.OK
+    clock.now = NOW + HOUR
+    with_its_list = Verifier(
+        material(late, authority.bundle, crls=[revoke(authority, late.leaf)]), clock
+    )
+    ours._spiffe_roots = with_its_list._spiffe_roots  # as if OpenSSL's clock had moved
+    assert reason(ours.verify(ders(late.chain))) is Reason.REVOKED
+    assert not ours._accepted
+    assert not ours._chains
+
+
 def test_a_verdict_is_not_remembered_beyond_a_list(
     authority: Authority, cart: Svid, verified: list[object]
 ) -> None:
