@@ -171,7 +171,8 @@ class Reloader:
         for key in not_reloaded(self._started_with, config):
             _LOG.warning("%s: a change takes effect with the next start", key)
         mesh.config = config
-        mesh.hosts.know(host_names(config))
+        # The listeners that serve are those of the start, and so their destinations.
+        mesh.hosts.know([*host_names(self._started_with), *host_names(config)])
         mesh.routes = RouteTable(config.outbound, mesh.hosts.addresses)
         mesh.access_log.access = config.log.access
         set_level(config.log.level)

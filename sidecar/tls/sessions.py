@@ -76,11 +76,13 @@ class Sessions:
         self._kept.pop(key, None)
 
     def give_up(self, key: Key) -> bool:
-        """Keep nothing under *key* from now on; True if something was kept."""
+        """Keep nothing under *key* from now on, if something was; True if so."""
+        if self._kept.pop(key, None) is None:
+            return False
         if len(self._hopeless) >= _KEPT:
             self._hopeless.clear()
         self._hopeless.add(key)
-        return self._kept.pop(key, None) is not None
+        return True
 
 
 @frozen
