@@ -222,7 +222,7 @@ def _on_certificate(ok: int, store: Any) -> int:
         code = V_OK
     else:
         code = judge.verdict(_chain(store))
-    # What judging left behind would be taken for an error of the handshake.
+    # Up to OpenSSL 3, what judging left behind is taken for an error of the handshake.
     ERR_clear_error()
     lib.X509_STORE_CTX_set_error(store, code)
     return int(code == V_OK)

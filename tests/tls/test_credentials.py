@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from attrs import evolve
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
@@ -147,6 +148,15 @@ def test_a_certificate_signed_with_sha1_is_refused(
     weak = signed_with_sha1(cart.leaf, authority.private_key)
     accepting, check = ours.accept()
     theirs = client([weak], cart.private_key)
+    assert judged(accepting, check, theirs) == (Reason.UNTRUSTED_CHAIN, 42)
+
+
+def test_a_key_that_is_too_short_is_refused(
+    authority: Authority, ours: Credentials
+) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    accepting, check = ours.accept()
+    theirs = client(authority.sign(leaf_plan(key)), key)
     assert judged(accepting, check, theirs) == (Reason.UNTRUSTED_CHAIN, 42)
 
 
