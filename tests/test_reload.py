@@ -430,6 +430,29 @@ async def test_what_changed_while_the_process_started_is_not_missed(
     desk.mesh.engine.close()
 
 
+async def test_what_went_while_the_process_started_is_not_missed(
+    tmp_path: Path, clock: MockClock
+) -> None:
+    desk = Desk(tmp_path)
+    desk.start()
+    (tmp_path / "policy.yaml").unlink()
+    async with watched(desk):
+        await until(lambda: "warning" in desk.readiness.body(), 30)
+    desk.mesh.engine.close()
+
+
+async def test_what_is_still_being_written_is_not_read(
+    desk: Desk, clock: MockClock
+) -> None:
+    async with watched(desk):
+        for _ in range(60):
+            desk.allow("spiffe://*/not yet whole")
+            await trio.sleep(0.05)
+        desk.allow("spiffe://example.org/ns/shop/sa/batch")
+        await until(lambda: not desk.allows(FRONTEND), 30)
+        assert desk.reloads("failed") == {}
+
+
 async def test_what_was_refused_is_tried_again(desk: Desk, clock: MockClock) -> None:
     """The new names lead to files that come late, and that nobody watches."""
     async with watched(desk):
