@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Endpoint
 
+Accepted = tuple[socket.socket, tuple[str, int]]
+"""A connection, and the address of who made it."""
+
 # As many as the kernel may hold (net.core.somaxconn cuts it): a burst of a
 # thousand connections waits here rather than being refused.
 _BACKLOG: Final = 4096
@@ -50,9 +53,19 @@ def bind(listen: Endpoint) -> socket.socket:
     return sock
 
 
+def accept_now(listener: socket.socket) -> Accepted | None:
+    """Accept a connection that is there already; None if there is none, or it broke."""
+    try:
+        sock, address = listener.accept()
+    except OSError:
+        return None  # whatever it is, `accept` meets it next, and knows what to do
+    sock.setblocking(False)
+    return sock, address
+
+
 async def accept(
     listener: socket.socket, exhausted: Callable[[OSError, float], None]
-) -> tuple[socket.socket, tuple[str, int]]:
+) -> Accepted:
     """Wait for one connection and accept it.
 
     Out of descriptors or memory it waits, from 5 ms to 1 s, says so to *exhausted*

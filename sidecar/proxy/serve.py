@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sidecar.proxy.mesh import Mesh
 
 _LOG = logging.getLogger(__name__)
+
+# After so many at once the others of the process have their turns.
+_BURST: Final = 32
 
 _CARRY = {Direction.INBOUND: inbound.carry, Direction.OUTBOUND: outbound.carry}
 
@@ -53,17 +56,38 @@ async def serve(
     while True:
         await trio.lowlevel.wait_readable(sock)
         await slots.acquire()
+        accepted: listen.Accepted | None
         try:
-            client, address = await listen.accept(sock, exhausted)
+            accepted = await listen.accept(sock, exhausted)
         except BaseException:
             slots.release()
             raise
         mesh.engine.make_way()
-        connection = Connection(direction, endpoint_of(address), trio.current_time())
-        # Registered before it is judged: a change of policy in between counts.
-        mesh.connections.add(connection)
-        mesh.metrics.connection_opened(direction)
-        nursery.start_soon(handle, client, listener, connection, mesh, slots)
+        left = _BURST
+        while accepted is not None:
+            client, address = accepted
+            began = trio.current_time()
+            connection = Connection(direction, endpoint_of(address), began)
+            # Registered before it is judged: a change of policy in between counts.
+            mesh.connections.add(connection)
+            mesh.metrics.connection_opened(direction)
+            nursery.start_soon(handle, client, listener, connection, mesh, slots)
+            # Those who came with it need no wake of their own.
+            left -= 1
+            accepted = _accept_another(sock, slots) if left else None
+
+
+def _accept_another(
+    sock: socket.socket, slots: trio.Semaphore
+) -> listen.Accepted | None:
+    """Take a slot and accept, if there are one and the other at this moment."""
+    if not slots.value:
+        return None
+    slots.acquire_nowait()
+    accepted = listen.accept_now(sock)
+    if accepted is None:
+        slots.release()
+    return accepted
 
 
 async def handle(

@@ -64,16 +64,15 @@ async def dial_upstream(
         Nothing is left open.
     """
     seconds = mesh.config.limits.connect_seconds
+    sock = None
     try:
-        with trio.fail_after(seconds):
+        with trio.move_on_after(seconds):
             sock = await dial.dial(addresses, port)
-    except trio.TooSlowError:
-        raise Refused(
-            Outcome.UPSTREAM_TIMEOUT, f"no answer in {seconds:g} seconds"
-        ) from None
     except OSError as error:
         outcome = _DIAL_OUTCOMES.get(error.errno, Outcome.UPSTREAM_UNREACHABLE)
         raise Refused(outcome, str(error)) from None
+    if sock is None:
+        raise Refused(Outcome.UPSTREAM_TIMEOUT, f"no answer in {seconds:g} seconds")
     with contextlib.suppress(OSError):  # it has reset us since: the relay will see it
         connection.upstream = str(endpoint_of(sock.getpeername()))
     return sock
@@ -116,11 +115,8 @@ async def _in_time(
     handshake: Callable[[], Awaitable[TlsSession]], seconds: float
 ) -> TlsSession:
     try:
-        with trio.fail_after(seconds):
+        with trio.move_on_after(seconds):
             return await handshake()
-    except trio.TooSlowError:
-        raise HandshakeError(
-            Reason.TIMEOUT, f"not done in {seconds:g} seconds"
-        ) from None
     except OSError as error:
         raise HandshakeError(Reason.RESET, str(error)) from None
+    raise HandshakeError(Reason.TIMEOUT, f"not done in {seconds:g} seconds")
