@@ -298,6 +298,21 @@ def test_what_becomes_of_its_output_does_not_stop_traffic(
         assert api.stop() == 0
 
 
+def test_a_reader_that_stalls_for_long_costs_records_and_not_memory(
+    town: Town, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sidecar, "program", started_by(OUTPUTS["its reader stalled"]))
+    dropped = "sidecar_access_records_dropped_total"
+    with town.server(application.port) as api:
+        before = resident_kib(api.pid)
+        for _ in range(10_500):
+            socket.create_connection(("127.0.0.1", data_port(api))).close()
+        eventually(lambda: api.metrics()[dropped], "records are dropped, and counted")
+        assert resident_kib(api.pid) - before < 24 * 1024
+        assert ask(data_port(api), town.svid(FRONTEND)).endswith(ANSWER)
+        assert api.stop() == 0
+
+
 def test_it_needs_no_privilege_and_writes_no_file(
     town: Town, application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
