@@ -283,6 +283,14 @@ async def receive_all(wire: AnyWire) -> bytes:
     return b"".join(pieces)
 
 
+async def receive_exactly(wire: AnyWire, size: int) -> bytes:
+    """Receive *size* bytes, which may come in any number of pieces."""
+    data = b""
+    while len(data) < size and (piece := await wire.receive()):
+        data += piece
+    return data
+
+
 async def send_and_end(wire: AnyWire, data: bytes) -> None:
     await wire.send(data)
     await wire.end()

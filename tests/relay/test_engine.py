@@ -138,6 +138,23 @@ async def test_while_connections_are_set_up_a_turn_is_one_batch(
     assert any(by_hand.engine.turn() > 1 for _ in range(20))
 
 
+async def test_a_turn_ends_though_there_is_always_more(by_hand: Relay) -> None:
+    near, far = connected()
+    far.send(b"never read")
+    arrived(near)
+
+    def ignore(_events: int) -> None:
+        if len(by_hand.engine.calls) == 1_000_000:  # so that a failure ends, too
+            by_hand.engine.unwatch(near.fileno())
+
+    by_hand.engine.register(near.fileno(), ignore)
+    by_hand.engine.turn()
+    assert 0 < len(by_hand.engine.calls) < 1_000_000
+    by_hand.engine.forget(near.fileno())
+    near.close()
+    far.close()
+
+
 async def test_a_listener_with_news_makes_the_engine_yield(by_hand: Relay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         by_hand.engine.yield_to(listener)

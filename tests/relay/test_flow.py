@@ -390,6 +390,7 @@ async def test_an_end_is_watched_for_what_can_be_done(
     carried.flow.settle()
     assert end.mask == mask
     assert by_hand.engine.ready().get(end.fd, 0) == mask
+    assert other.shut is (ended and not other_pending)
 
 
 async def test_a_hang_up_is_heard_once_and_what_came_before_is_still_read(
@@ -426,7 +427,22 @@ async def test_a_hang_up_with_nothing_to_read_is_left_alone(by_hand: Relay) -> N
     carried.flow.settle()
     assert end.mask == NOT_WATCHED
     await carried.downstream.send(b"x")
+    arrived(end.sock)
     assert end.fd not in by_hand.engine.ready()
+
+
+async def test_an_end_that_was_left_alone_is_watched_again(by_hand: Relay) -> None:
+    carried = await by_hand.parked()
+    end, behind = carried.ends_from(Side.DOWNSTREAM)
+    behind.pending = memoryview(b"rest")
+    carried.flow.on_downstream(EPOLLHUP)
+    behind.pending = None
+    for _ in range(2):
+        carried.flow.settle()
+        assert end.mask == EPOLLIN
+    await carried.downstream.send(b"x")
+    arrived(end.sock)
+    assert end.fd in by_hand.engine.ready()
 
 
 async def test_news_of_an_end_that_is_not_to_be_read_waits(by_hand: Relay) -> None:
@@ -449,9 +465,13 @@ async def test_news_of_an_end_that_is_not_to_be_read_waits(by_hand: Relay) -> No
 
 async def test_a_flow_ends_once(by_hand: Relay) -> None:
     carried = await by_hand.parked()
-    carried.flow.finish(Ending(Outcome.COMPLETED))
-    carried.flow.finish(Ending(Outcome.DRAINED), *carried.ends_from(Side.DOWNSTREAM))
+    ends = carried.ends_from(Side.DOWNSTREAM)
+    ends[0].pending = memoryview(b"rest")
     carried.flow.settle()
+    carried.flow.finish(Ending(Outcome.COMPLETED))
+    carried.flow.finish(Ending(Outcome.DRAINED), *ends)
+    carried.flow.settle()
+    assert [end.pending for end in ends] == [None, None]
     assert await carried.ending() == Ending(Outcome.COMPLETED)
 
 

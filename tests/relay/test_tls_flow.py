@@ -29,6 +29,7 @@ from tests.relay.relaying import (
     handshaken,
     is_reset,
     receive_all,
+    receive_exactly,
     send_and_end,
     some_bytes,
 )
@@ -115,18 +116,21 @@ async def see_it_reset(carried: Carried) -> Ending:
 # --- what came with the handshake
 
 
-@pytest.mark.parametrize("size", [1, 300_000])
+@pytest.mark.parametrize("buffers", [AUTOMATIC, SMALL])
+@pytest.mark.parametrize("size", [1, LARGE_READ + 4000, 300_000])
 async def test_what_came_with_the_handshake_is_passed_on(
-    relay: Relay, tls_kind: Kind, size: int
+    relay: Relay, tls_kind: Kind, size: int, buffers: Buffers
 ) -> None:
     ours, theirs = handshaken(tls_kind)
     data = some_bytes(size)
-    for at in range(0, size, 65536):
-        theirs.sendall(data[at : at + 65536])
+    for at in range(0, size, 10_000):  # no record ends where a buffer does
+        theirs.sendall(data[at : at + 10_000])
         move(theirs, ours)
-    carried = relay.open_tls(tls_kind, ours, theirs)
+    carried = relay.open_tls(tls_kind, ours, theirs, buffers)
+    await relay.quiet()  # with small buffers, the application is behind now
+    assert await receive_exactly(carried.plain, size) == data
     await carried.tls.end()
-    assert await receive_all(carried.plain) == data
+    assert await receive_all(carried.plain) == b""
     await carried.plain.end()
     assert await carried.ending() == Ending(Outcome.COMPLETED)
 
@@ -167,15 +171,31 @@ async def test_an_error_that_another_left_behind_is_not_taken_for_ours(
     ours, theirs = handshaken(tls_kind)
     theirs.send(b"hello")
     move(theirs, ours)
-    unready, _ = connections(
-        context(SSL.TLS_SERVER_METHOD), context(SSL.TLS_CLIENT_METHOD)
-    )
-    assert SSL_shutdown(bios(unready)[0]) < 0  # leaves an error in the queue
+    leave_an_error()
     carried = relay.open_tls(tls_kind, ours, theirs)
     assert await carried.plain.receive() == b"hello"
 
 
+def leave_an_error() -> None:
+    """Put one in OpenSSL's queue, as whoever uses it may."""
+    unready, _ = connections(
+        context(SSL.TLS_SERVER_METHOD), context(SSL.TLS_CLIENT_METHOD)
+    )
+    assert SSL_shutdown(bios(unready)[0]) < 0
+
+
 # --- ends
+
+
+async def test_our_end_is_a_close_notify_and_no_fin(
+    relay: Relay, tls_kind: Kind
+) -> None:
+    carried = relay.open(tls_kind)
+    await carried.plain.end()
+    assert await receive_all(carried.tls) == b""
+    await relay.quiet()
+    with pytest.raises(BlockingIOError):
+        carried.tls.sock.recv(1)
 
 
 async def test_a_fin_without_close_notify_is_a_truncation(
@@ -208,6 +228,21 @@ async def test_a_fin_while_our_bytes_wait_is_a_truncation(
         await relay.until(lambda: behind.pending)
         await carried.tls.wire.end()
         assert (await carried.ending()).outcome is Outcome.TRUNCATED
+
+
+async def test_a_fin_while_our_close_notify_waits_is_a_truncation(
+    by_hand: Relay, tls_kind: Kind
+) -> None:
+    carried = await by_hand.parked(tls_kind, TINY)
+    behind = tls_end_of(carried)
+    fill_up(behind.sock)
+    await carried.plain.end()
+    await by_hand.turn()
+    assert behind.pending is not None
+    await carried.tls.wire.end()
+    arrived(behind.sock)
+    await by_hand.turn()
+    assert (await see_it_reset(carried)).outcome is Outcome.TRUNCATED
 
 
 async def meet_a_reset(carried: Carried) -> None:
@@ -388,7 +423,7 @@ async def test_a_refusal_is_found_though_the_reset_was_seen_first(
     await refuse_and_reset(carried, records)
     # The application's event comes first in the batch, and what it sent meets the reset.
     plain_side_of(carried)(EPOLLIN)
-    ending = await carried.ending()
+    ending = await see_it_reset(carried)
     assert (ending.outcome, ending.reason) == (Outcome.TLS_ERROR, Reason.PEER_REFUSED)
 
 
@@ -404,7 +439,7 @@ async def test_a_refusal_is_found_though_the_application_is_behind(
     await carried.tls.wire.send(records.seal(APPLICATION_DATA, some_bytes(100)))
     await refuse_and_reset(carried, records)
     by_hand.engine.turn()
-    ending = await carried.ending()
+    ending = await see_it_reset(carried)
     assert (ending.outcome, ending.reason) == (Outcome.TLS_ERROR, Reason.PEER_REFUSED)
 
 
@@ -480,6 +515,18 @@ async def test_what_breaks_one_connection_breaks_no_other(
         assert await each.downstream.receive() == b"pong"
 
 
+async def test_an_error_from_before_the_turn_breaks_no_connection(
+    by_hand: Relay, tls_kind: Kind
+) -> None:
+    carried = await by_hand.parked(tls_kind)
+    for number in range(3):
+        await carried.tls.send(bytes([number]))
+        arrived(tls_end_of(carried).sock)
+        leave_an_error()
+        by_hand.engine.turn()
+        assert await carried.plain.receive() == bytes([number])
+
+
 # --- what TLS says beside the data
 
 
@@ -507,7 +554,7 @@ async def test_new_keys_after_our_end(relay: Relay, tls_kind: Kind) -> None:
     await carried.plain.end()
     assert await receive_all(carried.tls) == b""
     await carried.tls.wire.send(
-        records.key_update(requested=True)
+        b"".join(records.key_update(requested=True) for _ in range(3))
         + records.seal(APPLICATION_DATA, b"still here")
         + records.seal(ALERT, CLOSE_NOTIFY)
     )
@@ -515,24 +562,32 @@ async def test_new_keys_after_our_end(relay: Relay, tls_kind: Kind) -> None:
     assert await carried.ending() == Ending(Outcome.COMPLETED)
 
 
-async def test_an_answer_that_finds_no_room_is_sent_later(
+async def test_answers_that_find_no_room_are_sent_later(
     by_hand: Relay, tls_kind: Kind
 ) -> None:
     carried, records = crafted(by_hand, tls_kind, TINY)
     await trio.testing.wait_all_tasks_blocked()
+
+    async def ask() -> None:  # OpenSSL answers when it has something else to write
+        for _ in range(3):
+            await carried.tls.wire.send(records.key_update(requested=True))
+
+    await ask()
     behind = tls_end_of(carried)
-    for _ in range(3):  # OpenSSL answers one when it has something else to write
-        await carried.tls.wire.send(records.key_update(requested=True))
     taken = fill_up(behind.sock)
     await by_hand.turn()
     assert behind.pending is not None
     assert behind.mask & EPOLLOUT
-    await carried.plain.send(b"under new keys")
-    assert by_hand.engine.turn() == 0, "it must not be read yet, nor reported"
+    assert plain_end_of(carried).mask == 0
+    await ask()
+    await by_hand.turn()
 
     by_hand.nursery.start_soon(by_hand.engine.run)
     while taken:
         taken -= len(await carried.tls.wire.receive(taken))
+    await by_hand.quiet()
+    assert held_by_openssl(carried)[1] == 0
+    await carried.plain.send(b"under new keys")
     assert await carried.tls.receive() == b"under new keys"
 
 
