@@ -359,7 +359,7 @@ async def until(happened: Callable[[], object], seconds: float) -> None:
     """Wait for as long at most, as the test's clock has it."""
     with trio.fail_after(seconds):
         while not happened():  # noqa: ASYNC110 - nothing says when
-            await trio.sleep(0.25)
+            await trio.sleep(1)
 
 
 async def test_a_change_is_noticed(desk: Desk, clock: MockClock) -> None:
