@@ -189,6 +189,7 @@ NO_HELLOS = {
     "an empty message": records(message(b"")),
     "half a random": records(message(b"\3\3" + bytes(31))),
     "more than extensions": records(message(body_of() + b"\0")),
+    "extensions beyond their length": records(message(body_of() + alpn_of(MESH))),
     "half a length of extensions": records(message(body_of()[:-1])),
     "less than its extensions": records(message(body_of(extension(0, b"a"))[:-1])),
     "half an extension": records(message(body_of(b"\0"))),

@@ -373,6 +373,20 @@ async def test_a_server_that_answers_in_plaintext_is_told_apart(
     assert str(met.error) == "the peer sent text, not TLS"
 
 
+async def test_text_is_told_by_its_first_bytes_however_it_comes(
+    pair: Pair, ours: Credentials
+) -> None:
+    sock, peer = pair
+    met = Meeting(sock, ours.connect(expecting(API), None))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(met.run)
+        for part in (b"HT", b"T", b"P/1.1 400 Bad Request\r\n"):
+            await trio.testing.wait_all_tasks_blocked()
+            peer.send(part)
+        peer.shutdown(socket.SHUT_WR)
+    assert met.reason is Reason.PLAINTEXT
+
+
 GARBAGE = {
     "a hello of letters": b"\x16\3\1\0\5hello",
     "an unknown record": b"\x00\3\3\0\1a",
