@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _STDOUT: Final = 1
+# The drain ends many connections at once, and whoever reads their records needs a while.
+_LAST_RECORDS_SECONDS: Final = 1.0
 
 
 class BindError(Exception):
@@ -100,6 +102,7 @@ async def run(
             ):
                 await background.start(serve_http, [stream_listener(sock)], handler)
             await lifecycle.serve(sockets.data)
+            await access_log.flush(_LAST_RECORDS_SECONDS)
             background.cancel_scope.cancel()
 
 

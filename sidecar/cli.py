@@ -46,6 +46,7 @@ def _parser(first: str | None) -> argparse.ArgumentParser:
     It knows that command alone; where it is no command, all of them, to name them.
     """
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="sidecar",
         description="A per-pod mTLS proxy for a service mesh.",
         epilog=_EXAMPLES,
@@ -61,6 +62,7 @@ def _parser(first: str | None) -> argparse.ArgumentParser:
 def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
+        allow_abbrev=False,
         help="run the sidecar",
         description="Run until SIGTERM, which drains; a second one ends at once. "
         "SIGHUP reloads now.",
@@ -74,6 +76,7 @@ def _add_run(commands: Commands) -> None:
 def _add_check(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
+        allow_abbrev=False,
         help="find every problem of a configuration, without running it",
         description="Read a configuration, the policy that it names and the keys and "
         "certificates, and report every problem at once. Exit status 0 or 2.",
@@ -89,6 +92,7 @@ def _add_check(commands: Commands) -> None:
 def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
+        allow_abbrev=False,
         help="see it work, with nothing set up",
         description="Make a throw-away PKI, start a small HTTP application and a "
         "sidecar on each side, call it in four ways, and show what each caller saw, "

@@ -458,11 +458,11 @@ async def test_what_was_refused_is_tried_again(desk: Desk, clock: MockClock) -> 
     async with watched(desk):
         new = {"certificate_chain": "new.crt", "private_key": "new.key"}
         desk.configure(identity=new)
-        await until(lambda: "warning" in desk.readiness.body(), 30)
+        await until(lambda: "warning" in desk.readiness.body(), 1000)
         desk.rotate(name="new")
         await trio.sleep(30)
         assert desk.mesh.credentials.generation == 1
-        await until(lambda: desk.mesh.credentials.generation == 2, 60)
+        await until(lambda: desk.mesh.credentials.generation == 2, 1000)
         assert desk.readiness.body() == "ready"
         failed = desk.reloads("failed")
         await trio.sleep(120)

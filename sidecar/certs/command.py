@@ -47,6 +47,7 @@ def add_parser(commands: Commands) -> None:
     """
     certs = commands.add_parser(
         "certs",
+        allow_abbrev=False,
         help="make and explain certificates for development",
         description="A CA and SVIDs for development: P-256, short-lived, exactly what\n"
         "the SPIFFE standard asks. Not for production: the CA's key is a file.",
@@ -62,6 +63,7 @@ def add_parser(commands: Commands) -> None:
 def _add_init(commands: Commands) -> None:
     init = commands.add_parser(
         "init",
+        allow_abbrev=False,
         help="make a CA for a trust domain",
         description="Make ca.crt, the trust bundle of a trust domain, and ca.key.",
         epilog=_INIT,
@@ -84,6 +86,7 @@ def _add_init(commands: Commands) -> None:
 def _add_issue(commands: Commands) -> None:
     issue = commands.add_parser(
         "issue",
+        allow_abbrev=False,
         help="make an SVID for a workload",
         description="Make NAME.crt, the certificate of a workload, and NAME.key,\n"
         "signed by the CA that `sidecar certs init` made in DIR.",
@@ -116,6 +119,7 @@ def _add_issue(commands: Commands) -> None:
 def _add_show(commands: Commands) -> None:
     show = commands.add_parser(
         "show",
+        allow_abbrev=False,
         help="explain a certificate, clause by clause",
         description="Explain every certificate of a PEM file, from whatever CA: who it\n"
         "names, and which rules of the SPIFFE standard it keeps or breaks.\n"

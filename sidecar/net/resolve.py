@@ -43,11 +43,14 @@ class HostTable:
         """Know *hosts*; call *changed* whenever an answer differs from the last."""
         self._known: dict[str, tuple[str, ...]] = {}
         self._changed = changed
+        self._news = trio.Event()
         self.know(hosts)
 
     def know(self, hosts: Iterable[str]) -> None:
         """Keep *hosts* and no others fresh from now on; what is known of them stays."""
         names = dict.fromkeys(each.lower() for each in hosts if not _is_literal(each))
+        if not names.keys() <= self._known.keys():
+            self._news.set()
         self._known = {name: self._known.get(name, ()) for name in names}
 
     def addresses(self, host: str) -> tuple[str, ...]:
@@ -68,10 +71,13 @@ class HostTable:
                 nursery.start_soon(self._refresh_one, name)
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever; a name without an answer is asked for more often."""
+        """Refresh for ever; a name that is new, or without an answer, waits less."""
         while True:
+            self._news = trio.Event()
             await self.refresh()
-            await trio.sleep(_RETRY_SECONDS if self.unresolved() else _FRESH_SECONDS)
+            pause = _RETRY_SECONDS if self.unresolved() else _FRESH_SECONDS
+            with trio.move_on_after(pause):
+                await self._news.wait()
 
     async def _refresh_one(self, name: str) -> None:
         try:

@@ -104,6 +104,11 @@ class AccessLog:
         """Queue *record*. Never blocks, never raises."""
         self._writer.put(record.to_json())
 
+    async def flush(self, seconds: float) -> None:
+        """Leave a reader that is a little late at most *seconds* to take all of it."""
+        with trio.move_on_after(seconds):
+            await self._writer.sent()
+
     async def run(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:

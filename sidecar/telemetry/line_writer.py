@@ -49,6 +49,7 @@ class LineWriter:
         self._ended = False
         self._idle = False
         self._parked = trio.lowlevel.ParkingLot()
+        self._waiting = trio.lowlevel.ParkingLot()
 
     def put(self, line: bytes) -> None:
         """Queue one whole line of at most `LINE_BYTES`, or count it as lost."""
@@ -87,10 +88,16 @@ class LineWriter:
         finally:
             self._end()
 
+    async def sent(self) -> None:
+        """Wait until every line has gone out, or until nobody reads them any more."""
+        if (self._lines or self._unsent) and not self._ended:
+            await self._waiting.park()
+
     async def _carry(self, output: Output) -> None:
         while True:
             if not self._lines and not self._unsent:
                 self._idle = True
+                self._waiting.unpark_all()
                 await self._parked.park()
                 await trio.sleep(self._linger)
             while self._write_some(output, _BATCHES):
@@ -129,6 +136,7 @@ class LineWriter:
 
     def _end(self) -> None:
         self._ended = True
+        self._waiting.unpark_all()
         lost = len(self._lines) + self._unsent.count(b"\n")
         self._lines.clear()
         self._unsent = b""

@@ -255,3 +255,17 @@ async def test_without_names_nobody_is_asked(
 ) -> None:
     table = HostTable(["192.0.2.1"], changed)
     assert await asked_within(table, resolver, autojump_clock, 60) == 0
+
+
+async def test_a_name_that_is_new_does_not_wait_for_the_others(
+    resolver: Names, changed: Changes, autojump_clock: MockClock
+) -> None:
+    resolver.known.update({"old.svc": ["192.0.2.1"], "new.svc": ["192.0.2.2"]})
+    table = HostTable(["old.svc"], changed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(table.keep_fresh)
+        await trio.sleep(1)
+        table.know(["old.svc", "new.svc"])
+        await trio.sleep(0.1)
+        assert table.addresses("new.svc") == ("192.0.2.2",)
+        nursery.cancel_scope.cancel()

@@ -217,3 +217,33 @@ async def test_a_file_gets_every_line(lines: list[bytes]) -> None:
         file.seek(0)
         assert file.read() == b"".join(lines)
         assert losses.lines == 0
+
+
+async def test_whoever_asks_waits_until_a_late_reader_has_taken_all(pipe: Pipe) -> None:
+    writer = LineWriter(pipe.write_end, lambda _: None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(writer.run)
+        line = b"x" * 1000 + b"\n"
+        for _ in range(200):
+            writer.put(line)
+        with trio.move_on_after(0.05) as patience:
+            await writer.sent()
+        assert patience.cancelled_caught
+        read = b""
+        with trio.fail_after(5):
+            while len(read) < 200 * len(line):
+                read += pipe.read()
+                await trio.lowlevel.checkpoint()
+            await writer.sent()
+        nursery.cancel_scope.cancel()
+    assert read == line * 200
+
+
+async def test_nobody_waits_for_a_reader_that_is_gone(pipe: Pipe) -> None:
+    writer = LineWriter(pipe.write_end, lambda _: None)
+    pipe.close_reader()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(writer.run)
+        writer.put(b"line\n")
+        with trio.fail_after(5):
+            await writer.sent()
