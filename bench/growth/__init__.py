@@ -1,0 +1,1 @@
+"""How the cost of the sidecar grows: with open connections, and with rules."""
