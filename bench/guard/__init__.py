@@ -1,0 +1,1 @@
+"""Counts that do not depend on the machine's mood, held to limits in limits.json."""

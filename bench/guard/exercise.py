@@ -1,0 +1,70 @@
+"""A known number of requests, megabytes and connections, one after the other."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import frozen
+
+from bench.application import BULK, BULK_MEGABYTES, SMALL
+from bench.load.herd import Herd
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from contextlib import AbstractContextManager
+
+REQUEST: Final = "request"
+MEGABYTE: Final = "MiB"
+CONNECTION: Final = "new connection"
+
+_BATCHES: Final = 6
+_REQUESTS: Final = 200
+_CONNECTIONS: Final = 20
+
+# The last bytes have arrived, but the proxies may not be done with what comes after.
+_SETTLE_SECONDS: Final = 0.05
+
+
+@frozen
+class Batch:
+    """What was called while so many items were done, by name."""
+
+    item: str
+    items: int
+    called: Counter[str]
+
+
+class Instrument(Protocol):
+    """Whatever counts."""
+
+    def batch(self, item: str, items: int) -> AbstractContextManager[None]:
+        """Count in the block, which does so many of an item."""
+
+
+def exercise(port: int, instrument: Instrument) -> None:
+    """Do some of each item, in batches. One at a time, so that each run is alike.
+
+    Raises:
+        Unmeasured: A request failed.
+    """
+    with Herd(port, SMALL, window=1) as herd:
+        herd.grow(1)
+        herd.visit(_REQUESTS)  # what is different the first time is not counted
+        for _ in range(_BATCHES):
+            time.sleep(_SETTLE_SECONDS)
+            with instrument.batch(REQUEST, _REQUESTS):
+                herd.visit(_REQUESTS)
+                time.sleep(_SETTLE_SECONDS)
+    with Herd(port, BULK, window=1) as herd:
+        herd.grow(1)
+        for _ in range(_BATCHES):
+            with instrument.batch(MEGABYTE, BULK_MEGABYTES):
+                herd.visit(1)
+                time.sleep(_SETTLE_SECONDS)
+    for _ in range(_BATCHES):
+        with instrument.batch(CONNECTION, _CONNECTIONS):
+            for _ in range(_CONNECTIONS):
+                with Herd(port, SMALL, window=1) as herd:
+                    herd.grow(1)
+            time.sleep(_SETTLE_SECONDS)
