@@ -1,0 +1,1 @@
+"""The comparison: every pair, every work, in turn, and the table of what it cost."""

@@ -1,0 +1,1 @@
+"""What a pair really does, seen from between its two sides."""

@@ -1,0 +1,1 @@
+"""The work that every pair is given, one module for each kind."""
