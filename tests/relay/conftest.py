@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Relay]:
+async def relay(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Relay]:
+    """An engine at work. It logs what is a bug, and nothing else."""
     async with relaying() as relay:
         yield relay
+    assert caplog.records == []
 
 
 @pytest.fixture
-async def by_hand() -> AsyncIterator[Relay]:
+async def by_hand(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Relay]:
     """An engine that takes its turns when the test says so."""
     async with relaying(running=False) as relay:
         yield relay
+    assert caplog.records == []
 
 
 @pytest.fixture(params=Kind, ids=lambda kind: kind.value)

@@ -348,10 +348,11 @@ async def test_a_bug_costs_one_connection_and_is_logged(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ZeroDivisionError)
+    caplog.clear()
 
 
 async def test_a_socket_that_cannot_be_watched_costs_one_connection(
-    relay: Relay,
+    relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     near_down, down = relay.wire()
     near_up, _ = relay.wire()
@@ -359,6 +360,8 @@ async def test_a_socket_that_cannot_be_watched_costs_one_connection(
     near_up.close()
     assert await relay.engine.carry(flow) == Ending(Outcome.INTERNAL_ERROR)
     assert await is_reset(down)
+    assert len(caplog.records) == 1
+    caplog.clear()
 
 
 async def test_a_bug_beside_the_flows_ends_none_of_them(
@@ -376,6 +379,7 @@ async def test_a_bug_beside_the_flows_ends_none_of_them(
     arrived(near)
     by_hand.engine.turn()
     assert len(caplog.records) == 1
+    caplog.clear()
     by_hand.engine.forget(near.fileno())
     near.close()
     far.close()
