@@ -175,14 +175,18 @@ class Relay:
         ours: SSL.Connection,
         theirs: SSL.Connection,
         buffers: Buffers = AUTOMATIC,
+        *,
+        first_read: Callable[[], None] | None = None,
     ) -> Carried:
         """Carry a new connection with the TLS of *ours*."""
         near_down, down = self.wire(buffers[0])
         near_up, up = self.wire(buffers[1])
-        if kind is Kind.TLS_DOWNSTREAM:
-            flow = TlsFlow(near_down, near_up, ours, tls_downstream=True)
+        downstream = kind is Kind.TLS_DOWNSTREAM
+        flow = TlsFlow(
+            near_down, near_up, ours, tls_downstream=downstream, first_read=first_read
+        )
+        if downstream:
             return self.carry(Carried(flow, TlsWire(down, theirs), up))
-        flow = TlsFlow(near_down, near_up, ours, tls_downstream=False)
         return self.carry(Carried(flow, down, TlsWire(up, theirs)))
 
     async def parked(

@@ -184,6 +184,33 @@ def leave_an_error() -> None:
     assert SSL_shutdown(bios(unready)[0]) < 0
 
 
+@pytest.mark.parametrize("with_the_handshake", [True, False])
+async def test_the_first_bytes_are_told_of_once(
+    relay: Relay, tls_kind: Kind, *, with_the_handshake: bool
+) -> None:
+    """Tickets, which come before them, are no bytes, but are there by then."""
+    ours, theirs = handshaken(tls_kind)
+    told = []
+
+    def tell() -> None:
+        told.append(ours.get_session())
+
+    if with_the_handshake:
+        theirs.send(b"1")
+        move(theirs, ours)
+    carried = relay.open_tls(tls_kind, ours, theirs, first_read=tell)
+    if not with_the_handshake:
+        await relay.quiet()
+        assert told == []
+        await carried.tls.send(b"1")
+    assert await carried.plain.receive() == b"1"
+    assert len(told) == 1
+    assert told[0] is not None
+    await carried.tls.send(b"2")
+    assert await carried.plain.receive() == b"2"
+    assert len(told) == 1
+
+
 # --- ends
 
 
