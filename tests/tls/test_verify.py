@@ -367,7 +367,7 @@ def test_a_verdict_is_remembered_until_the_first_certificate_ends(
 
 def test_what_holds_no_more_is_forgotten(authority: Authority) -> None:
     clock = Clock()
-    late = issue(authority, now=NOW - HOUR + dt.timedelta(seconds=30))
+    late = issue(authority, now=NOW - HOUR / 2)
     ours = Verifier(material(late, authority.bundle), clock)
     assert reason(ours.verify(ders(late.chain))) is Reason.OK
     clock.now = NOW + HOUR
