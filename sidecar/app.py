@@ -6,9 +6,9 @@ every address is bound before any is served. Nothing is decided here.
 
 from __future__ import annotations
 
-import logging
 import platform
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,15 +16,12 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from sidecar import __version__
-from sidecar.admin.accept import serve as serve_http, stream_listener
 from sidecar.admin.readiness import Readiness
 from sidecar.admin.server import AdminActions, admin_handler, telemetry_handler
-from sidecar.admin.unix_socket import bound as bound_unix_socket
 from sidecar.assembly import build_mesh, declare_labels, listeners_of
-from sidecar.config.model import UnixSocket
+from sidecar.binding import bind, bind_http, start_http
 from sidecar.introspection import config_value, live_connections
 from sidecar.lifecycle import Lifecycle
-from sidecar.net import listen
 from sidecar.proxy.report import publish_bytes
 from sidecar.reload import Reloader
 from sidecar.telemetry.access_log import AccessLog
@@ -32,34 +29,35 @@ from sidecar.telemetry.metrics import Metrics
 from sidecar.tls.context import SSL_VERSION
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from sidecar.config.check import Checked
-    from sidecar.config.model import Config, Endpoint, Listener
+    from sidecar.config.model import Config
+    from sidecar.lifecycle import Listening
     from sidecar.proxy.mesh import Mesh
-    from sidecar.telemetry.labels import Direction
     from sidecar.telemetry.log import LogHandler
+    from sidecar.telemetry.metrics import What
 
-_LOG = logging.getLogger(__name__)
 _STDOUT: Final = 1
 # The drain ends many connections at once, and whoever reads their records needs a while.
 _LAST_RECORDS_SECONDS: Final = 1.0
 
 
-class BindError(Exception):
-    """An address cannot be bound; the message names its place in the configuration."""
-
-
 @frozen
-class _Bound:
-    """The sockets of the process, all listening."""
+class Node:
+    """All that carries connections in one process."""
 
-    data: tuple[tuple[Direction, Listener, socket.socket], ...]
-    telemetry: socket.socket
-    admin: socket.socket
+    mesh: Mesh
+    readiness: Readiness
+    lifecycle: Lifecycle
+    reloader: Reloader
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it counts."""
+        return self.mesh.metrics
 
 
 async def run(
@@ -71,58 +69,90 @@ async def run(
         ConfigError: OpenSSL refuses a part of the configuration.
         BindError: An address is in use, or not ours to bind.
     """
+    with ExitStack() as stack:
+        node = build(path, checked, checked_at, stack)
+        data = _bind_data(node.mesh.config, stack)
+        telemetry, admin = bind_http(node.mesh.config, stack)
+        handlers = (
+            (telemetry, telemetry_handler(node.metrics, node.readiness)),
+            (admin, admin_handler(_actions(node))),
+        )
+
+        async def open_front(background: trio.Nursery) -> None:
+            reload = node.reloader.reload
+            await background.start(node.lifecycle.watch_signals, reload)
+            await start_http(background, handlers)
+
+        await operate(node, log, data, open_front)
+
+
+def build(
+    path: Path,
+    checked: Checked,
+    checked_at: datetime,
+    stack: ExitStack,
+    generations: Mapping[What, int] = MappingProxyType({}),
+) -> Node:
+    """Make what `operate` needs; what has to be closed at the end goes on *stack*.
+
+    Raises:
+        ConfigError: OpenSSL refuses a part of the configuration.
+    """
     metrics = Metrics(CollectorRegistry())
     metrics.build_info(__version__, platform.python_version(), SSL_VERSION)
     declare_labels(checked, metrics)
     access_log = AccessLog(
         _STDOUT, checked.config.log.access, metrics.access_records_dropped
     )
-    mesh = build_mesh(path, checked, metrics, access_log)
+    begin = generations.get("identity", 1)
+    mesh = build_mesh(path, checked, metrics, access_log, begin)
+    stack.callback(mesh.engine.close)
     metrics.on_scrape(lambda: _publish_bytes(mesh))
-    with ExitStack() as stack:
-        stack.callback(mesh.engine.close)
-        sockets = _bind(mesh.config, stack)
-        async with trio.open_nursery() as background:
-            await background.start(log.run)
-            await background.start(access_log.run)
-            background.start_soon(mesh.engine.run)
-            background.start_soon(mesh.hosts.keep_fresh)
-            readiness = Readiness()
-            lifecycle = Lifecycle(mesh, readiness)
-            reloader = Reloader(path, checked, checked_at, mesh, readiness)
-            readiness.done("identity")
-            readiness.done("policy")
-            await background.start(lifecycle.watch_signals, reloader.reload)
-            background.start_soon(reloader.watch)
-            telemetry = telemetry_handler(metrics, readiness)
-            admin = admin_handler(_actions(mesh, lifecycle, reloader))
-            for sock, handler in (
-                (sockets.telemetry, telemetry),
-                (sockets.admin, admin),
-            ):
-                await background.start(serve_http, [stream_listener(sock)], handler)
-            await lifecycle.serve(sockets.data)
-            await access_log.flush(_LAST_RECORDS_SECONDS)
-            background.cancel_scope.cancel()
-
-
-def _actions(mesh: Mesh, lifecycle: Lifecycle, reloader: Reloader) -> AdminActions:
-    return AdminActions(
-        connections=lambda: live_connections(mesh),
-        config=lambda: config_value(mesh.config),
-        reload=reloader.reload,
-        drain=lifecycle.drain,
-        quit=lifecycle.stop,
+    readiness = Readiness()
+    return Node(
+        mesh,
+        readiness,
+        Lifecycle(mesh, readiness),
+        Reloader(path, checked, checked_at, mesh, readiness, generations),
     )
 
 
-@contextmanager
-def _place(place: str, where: object) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise BindError(f"{place}: cannot listen there, {why}, got '{where}'") from None
+async def operate(
+    node: Node,
+    log: LogHandler,
+    data: Sequence[Listening],
+    open_front: Callable[[trio.Nursery], Awaitable[None]],
+) -> None:
+    """Serve *data* until told to stop, then drain.
+
+    *open_front* starts, in the nursery that it is given, whatever tells it to.
+
+    Cancellation:
+        Open connections are reset.
+    """
+    mesh = node.mesh
+    async with trio.open_nursery() as background:
+        await background.start(log.run)
+        await background.start(mesh.access_log.run)
+        background.start_soon(mesh.engine.run)
+        background.start_soon(mesh.hosts.keep_fresh)
+        node.readiness.done("identity")
+        node.readiness.done("policy")
+        await open_front(background)
+        background.start_soon(node.reloader.watch)
+        await node.lifecycle.serve(data)
+        await mesh.access_log.flush(_LAST_RECORDS_SECONDS)
+        background.cancel_scope.cancel()
+
+
+def _actions(node: Node) -> AdminActions:
+    return AdminActions(
+        connections=lambda: live_connections(node.mesh),
+        config=lambda: config_value(node.mesh.config),
+        reload=node.reloader.reload,
+        drain=node.lifecycle.drain,
+        quit=node.lifecycle.stop,
+    )
 
 
 def _publish_bytes(mesh: Mesh) -> None:
@@ -130,21 +160,8 @@ def _publish_bytes(mesh: Mesh) -> None:
         publish_bytes(connection, mesh)
 
 
-def _bind(config: Config, stack: ExitStack) -> _Bound:
-    def bind(place: str, where: Endpoint) -> socket.socket:
-        with _place(place, where):
-            sock = listen.bind(where)
-        stack.callback(sock.close)
-        return sock
-
-    data = tuple(
-        (direction, listener, bind(f"{place}.listen", listener.listen))
-        for direction, listener, place in listeners_of(config)
+def _bind_data(config: Config, stack: ExitStack) -> tuple[Listening, ...]:
+    return tuple(
+        (direction, listener, bind(f"{name}.listen", listener.listen, stack))
+        for direction, listener, name in listeners_of(config)
     )
-    telemetry = bind("telemetry.listen", config.telemetry)
-    if isinstance(config.admin, UnixSocket):
-        with _place("admin.listen", config.admin):
-            admin = stack.enter_context(bound_unix_socket(config.admin.path))
-    else:
-        admin = bind("admin.listen", config.admin)
-    return _Bound(data, telemetry, admin)

@@ -44,9 +44,15 @@ def build_credentials(path: Path, checked: Checked, generation: int = 1) -> Cred
 
 
 def build_mesh(
-    path: Path, checked: Checked, metrics: Metrics, access_log: AccessLog
+    path: Path,
+    checked: Checked,
+    metrics: Metrics,
+    access_log: AccessLog,
+    generation: int = 1,
 ) -> Mesh:
     """Make all that connections share; *path* is the configuration's.
+
+    *generation* is that of its credentials.
 
     Raises:
         ConfigError: OpenSSL does not know one of the groups.
@@ -58,7 +64,7 @@ def build_mesh(
     )
     mesh = Mesh(
         config=config,
-        credentials=build_credentials(path, checked),
+        credentials=build_credentials(path, checked, generation),
         policy=compile_policy(checked.policy),
         routes=RouteTable(config.outbound, hosts.addresses),
         hosts=hosts,

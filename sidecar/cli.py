@@ -70,6 +70,8 @@ def _add_run(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    # How a supervisor starts its workers: the descriptor that they talk over.
+    run.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     run.set_defaults(command="sidecar.commands.run")
 
 

@@ -8,12 +8,12 @@ what is left at the deadline. A second signal ends it at once.
 from __future__ import annotations
 
 import logging
-import signal
 from typing import TYPE_CHECKING
 
 import trio
 
 from sidecar.proxy.serve import serve
+from sidecar.signals import watch_signals
 
 if TYPE_CHECKING:
     import socket
@@ -30,13 +30,21 @@ Listening = tuple["Direction", "Listener", "socket.socket"]
 
 
 class Lifecycle:
-    """Serves until it is told to stop; then drains."""
+    """Serves until it is told to stop; then drains.
+
+    Attributes:
+        accepts: Set once connections are accepted.
+        accepts_no_more: Set once the listening sockets are closed.
+    """
 
     def __init__(self, mesh: Mesh, readiness: Readiness) -> None:
+        self.accepts = trio.Event()
+        self.accepts_no_more = trio.Event()
         self._mesh = mesh
         self._readiness = readiness
         self._draining = trio.Event()
         self._stopping = False
+        self._without_delay = trio.Event()
         self._at_once = trio.Event()
 
     def drain(self) -> None:
@@ -52,8 +60,14 @@ class Lifecycle:
         A drain that was asked for before, as by a preStop hook, is not cut short.
         """
         if self._stopping:
+            self._without_delay.set()
             self._at_once.set()
         self._stopping = True
+        self.drain()
+
+    def abandon(self) -> None:
+        """Drain, and accept no more from this moment: nobody routes to us now."""
+        self._without_delay.set()
         self.drain()
 
     async def watch_signals(
@@ -63,16 +77,7 @@ class Lifecycle:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Turn signals into calls, until cancelled."""
-        watched = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        async with trio.open_nursery() as reloads:
-            with trio.open_signal_receiver(*watched) as signals:
-                task_status.started()
-                async for number in signals:
-                    if number == signal.SIGHUP:
-                        # Not awaited: slow files must not hold up the end.
-                        reloads.start_soon(reload)
-                    else:
-                        self.stop()
+        await watch_signals(self.stop, reload, task_status=task_status)
 
     async def serve(self, listening: Iterable[Listening]) -> None:
         """Carry connections until all is drained.
@@ -89,13 +94,15 @@ class Lifecycle:
                         serve, sock, listener, direction, mesh, slots, connections
                     )
                 self._readiness.done("listeners")
+                self.accepts.set()
                 _LOG.info("ready")
                 await self._draining.wait()
                 with trio.move_on_after(mesh.config.drain.delay_seconds):
-                    await self._at_once.wait()
+                    await self._without_delay.wait()
                 accepting.cancel_scope.cancel()
             for _, _, sock in listening:
                 sock.close()
+            self.accepts_no_more.set()
             await self._finish()
             connections.cancel_scope.cancel()
 

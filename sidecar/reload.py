@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
@@ -27,7 +28,7 @@ from sidecar.proxy.routes import RouteTable
 from sidecar.telemetry.log import set_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sidecar.admin.readiness import Readiness
@@ -57,7 +58,10 @@ _WHATS: Final[tuple[What, ...]] = ("config", "policy", "identity")
 
 
 class Reloader:
-    """Keeps the mesh at what the files say; they were read first at *checked_at*."""
+    """Keeps the mesh at what the files say; they were read first at *checked_at*.
+
+    Their generations begin at *generations*, where that names any, and at 1.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Reloader:
         checked_at: datetime,
         mesh: Mesh,
         readiness: Readiness,
+        generations: Mapping[What, int] = MappingProxyType({}),
     ) -> None:
         self._path = path
         self._checked = checked
@@ -77,7 +82,7 @@ class Reloader:
         self._refused_at: float | None = None
         self._generations: dict[What, int] = {}
         for what in _WHATS:
-            self._now_serving(what)
+            self._show_generation(what, generations.get(what, 1))
         self._show_expiry(checked.material)
 
     async def watch(self) -> None:
@@ -179,12 +184,14 @@ class Reloader:
         self._now_serving("config")
 
     def _now_serving(self, what: What) -> None:
-        generation = self._generations.get(what, 0) + 1
+        generation = self._generations[what] + 1
+        self._show_generation(what, generation)
+        self._mesh.metrics.reloaded(what, ok=True)
+        _LOG.info("reloaded", extra={"what": what, "generation": generation})
+
+    def _show_generation(self, what: What, generation: int) -> None:
         self._generations[what] = generation
         self._mesh.metrics.generation(what, generation)
-        if generation > 1:
-            self._mesh.metrics.reloaded(what, ok=True)
-            _LOG.info("reloaded", extra={"what": what, "generation": generation})
 
     def _show_expiry(self, material: Material) -> None:
         metrics = self._mesh.metrics

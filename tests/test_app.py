@@ -15,6 +15,7 @@ import trio
 import yaml
 
 from sidecar import __version__, app
+from sidecar.binding import BindError
 from sidecar.config.check import check
 from sidecar.config.problems import ConfigError
 from sidecar.telemetry.log import LogHandler
@@ -121,7 +122,7 @@ async def test_an_address_in_use_is_one_sentence_with_its_place(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         put(settings, place, where)
-        with pytest.raises(app.BindError) as error:
+        with pytest.raises(BindError) as error:
             await run(tmp_path, settings)
     assert str(error.value) == (
         f"{place}: cannot listen there, address already in use, got '{where}'"
@@ -133,7 +134,7 @@ async def test_an_address_of_somebody_else_is_one_sentence_with_its_place(
 ) -> None:
     settings["telemetry"]["listen"] = "192.0.2.1:15020"
     expected = "telemetry.listen: cannot listen there, cannot assign requested address"
-    with pytest.raises(app.BindError, match=re.escape(expected)):
+    with pytest.raises(BindError, match=re.escape(expected)):
         await run(tmp_path, settings)
 
 
@@ -142,7 +143,7 @@ async def test_a_unix_socket_that_cannot_be_made_is_one_sentence_with_its_place(
 ) -> None:
     (tmp_path / "taken").write_text("precious")
     settings["admin"]["listen"] = f"unix:{tmp_path}/taken"
-    with pytest.raises(app.BindError, match=r"admin\.listen: .* not a socket"):
+    with pytest.raises(BindError, match=r"admin\.listen: .* not a socket"):
         await run(tmp_path, settings)
     assert (tmp_path / "taken").read_text() == "precious"
 
@@ -154,7 +155,7 @@ async def test_nothing_is_left_open_where_one_address_is_taken(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings["admin"]["listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
         for _ in range(3):
-            with pytest.raises(app.BindError):
+            with pytest.raises(BindError):
                 await run(tmp_path, settings)
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
@@ -208,7 +209,7 @@ async def test_the_admin_socket_is_its_owners_alone_and_is_removed(
             "outbound": {"listeners": [listener()]},
             "telemetry": {"listen": f"127.0.0.1:{free_port()}"},
         }
-        with pytest.raises(app.BindError, match="another process answers there"):
+        with pytest.raises(BindError, match="another process answers there"):
             await run(tmp_path, second, "second.yaml")
         assert (await ask(settings, "GET", "/readyz"))[0] == 200
         assert (await ask(settings, "POST", "/quitquitquit"))[0] == 200

@@ -98,6 +98,14 @@ def mesh_of(config: Checked) -> Any:
     return mesh
 
 
+def test_credentials_are_of_the_generation_that_is_asked_for() -> None:
+    metrics = Metrics(CollectorRegistry())
+    log = AccessLog(1, AccessLevel.NONE, metrics.access_records_dropped)
+    mesh = build_mesh(PATH, checked(), metrics, log, 5)
+    mesh.engine.close()
+    assert mesh.credentials.generation == 5
+
+
 def test_every_listener_of_ours_is_known_as_ours() -> None:
     everything = checked(
         inbound=Inbound((listener("127.0.0.1", 15006),)),

@@ -214,6 +214,23 @@ async def test_told_to_stop_twice_it_ends_at_once(delay: float) -> None:
     assert life.outcomes() == {"drained": 1}
 
 
+async def test_abandoned_it_accepts_no_more_and_lets_connections_finish() -> None:
+    async with living(delay=LONG) as life:
+        assert life.lifecycle.accepts.is_set()
+        with await life.open() as wire:
+            life.lifecycle.drain()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not life.lifecycle.accepts_no_more.is_set()
+            life.lifecycle.abandon()
+            await life.lifecycle.accepts_no_more.wait()
+            assert await life.refuses()
+            await echoed(wire, b"still here")
+            wire.end()
+        with trio.fail_after(5):
+            await life.over.wait()
+    assert life.outcomes() == {"completed": 1}
+
+
 async def test_told_to_stop_after_a_drain_began_it_still_lets_connections_finish() -> (
     None
 ):

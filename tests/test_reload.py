@@ -150,6 +150,19 @@ async def test_what_has_not_changed_is_not_published(desk: Desk) -> None:
     assert desk.reloads("ok") == desk.reloads("failed") == {}
 
 
+async def test_generations_begin_where_they_are_told_to(desk: Desk) -> None:
+    """As those of a process that joins others."""
+    now = dt.datetime.now(dt.UTC)
+    checked = check(desk.path, now)
+    desk.reloader = Reloader(
+        desk.path, checked, now, desk.mesh, desk.readiness, {"policy": 7}
+    )
+    assert desk.generations() == {"config": 1, "identity": 1, "policy": 7}
+    desk.allow(FRONTEND, FRONTEND + "-2")
+    assert await desk.reloader.reload() == []
+    assert desk.generations() == {"config": 1, "identity": 1, "policy": 8}
+
+
 async def test_a_new_svid_is_the_next_generation(desk: Desk) -> None:
     before, policy = desk.mesh.credentials, desk.mesh.policy
     old_end = desk.samples()["sidecar_svid_expiry_timestamp_seconds"]

@@ -32,6 +32,11 @@ class Readiness:
         """Whether `drain` was called."""
         return self._draining
 
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What the operator should read, by subject."""
+        return dict(self._warnings)
+
     def done(self, name: str) -> None:
         """The condition is met."""
         self._check(name)

@@ -6,8 +6,9 @@ state, or that shows the configuration, is on the admin listener.
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from attrs import frozen
@@ -17,12 +18,21 @@ from sidecar.admin.messages import JSON, Handler, Request, Response, text
 from sidecar.admin.routes import Route, Routes
 from sidecar.config.model import LogLevel
 from sidecar.telemetry import log
-from sidecar.telemetry.metrics import CONTENT_TYPE, Metrics
+from sidecar.telemetry.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from sidecar.admin.readiness import Readiness
+
+    Rows = Iterable[Mapping[str, Any]]
 
 # How many connections are written down before others on the event loop have a turn.
 _BATCH = 200
@@ -39,16 +49,25 @@ class AdminActions:
             well. A broken file changes nothing.
         drain: Begins to drain; asked twice, it changes nothing.
         quit: Ends the process as SIGTERM does.
+        set_level: Logs what is at least so important, from now on.
     """
 
-    connections: Callable[[], Iterable[Mapping[str, Any]]]
-    config: Callable[[], Mapping[str, Any]]
+    connections: Callable[[], Rows | Awaitable[Rows]]
+    config: Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
     reload: Callable[[], Awaitable[Sequence[str]]]
     drain: Callable[[], None]
     quit: Callable[[], None]
+    set_level: Callable[[LogLevel], None] = log.set_level
 
 
-def telemetry_handler(metrics: Metrics, readiness: Readiness) -> Handler:
+class Rendering(Protocol):
+    """Something that knows the metrics."""
+
+    def render_parts(self) -> Iterator[bytes]:
+        """Give their text, piece by piece."""
+
+
+def telemetry_handler(metrics: Rendering, readiness: Readiness) -> Handler:
     """Metrics and probes. Nothing here changes anything."""
 
     async def show_metrics(_request: Request) -> Response:
@@ -95,15 +114,21 @@ class _Admin:
 
     async def connections(self, _request: Request) -> Response:
         lines = []
-        for row in self._do.connections():
+        rows = self._do.connections()
+        if inspect.isawaitable(rows):
+            rows = await rows
+        for row in rows:
             lines.append(_json(row))
             if not len(lines) % _BATCH:
                 await trio.lowlevel.checkpoint()
         body = "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
         return Response(200, body.encode("ascii"), JSON)
 
-    def config(self, _request: Request) -> Response:
-        body = _json(self._do.config(), indent=2) + "\n"
+    async def config(self, _request: Request) -> Response:
+        config = self._do.config()
+        if inspect.isawaitable(config):
+            config = await config
+        body = _json(config, indent=2) + "\n"
         return Response(200, body.encode("ascii"), JSON)
 
     def logging(self, _request: Request) -> Response:
@@ -114,7 +139,7 @@ class _Admin:
         if asked not in list(LogLevel):
             known = ", ".join(LogLevel)
             return text(f"level: expected one of {known}", 400)
-        log.set_level(LogLevel(asked))
+        self._do.set_level(LogLevel(asked))
         return self.logging(request)
 
     async def reload(self, _request: Request) -> Response:

@@ -27,7 +27,6 @@ def notes_on_config(config: Config) -> Iterator[Finding]:
         hidden_routes,
         fixed_without_route,
         _on_admin,
-        _on_workers,
     ):
         yield from notes(config)
 
@@ -75,12 +74,6 @@ def _on_admin(config: Config) -> Iterator[Finding]:
             "may change state"
         )
         yield Finding(("admin", "listen"), what)
-
-
-def _on_workers(config: Config) -> Iterator[Finding]:
-    if config.workers != 1:
-        what = "more than one process is not in this release yet; one runs"
-        yield Finding(("workers",), what)
 
 
 def notes_on_policy(config: Config, policy: Policy) -> Iterator[Finding]:

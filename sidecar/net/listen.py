@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 import trio
+from attrs import evolve
 
 from sidecar.net.sockopt import guard
 
@@ -35,18 +36,66 @@ def bind(listen: Endpoint) -> socket.socket:
     Raises:
         OSError: The address is in use, is not ours, or the port needs a privilege.
     """
+    sock = _bound(listen, shared=False)
+    try:
+        hear(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_shared(listen: Endpoint, count: int) -> list[socket.socket]:
+    """Bind *count* sockets to one address, between which the kernel spreads callers.
+
+    None of them listens yet. Only the first asks for an address of its own: what
+    others have there is found out, though all of them would be ready to share.
+
+    Raises:
+        OSError: The address is in use, is not ours, or the port needs a privilege.
+    """
+    first = _bound(listen, shared=False)
+    sockets = [first]
+    try:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        there = evolve(listen, port=first.getsockname()[1])
+        while len(sockets) < count:
+            sockets.append(bind_beside(there))
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def bind_beside(listen: Endpoint) -> socket.socket:
+    """Bind one more socket to an address that `bind_shared` gave.
+
+    Raises:
+        OSError: Somebody else has it, or it is not ours.
+    """
+    return _bound(listen, shared=True)
+
+
+def hear(sock: socket.socket) -> None:
+    """Have the kernel accept what comes to a bound socket, and keep it in its queue."""
+    sock.listen(_BACKLOG)
+
+
+def _bound(listen: Endpoint, *, shared: bool) -> socket.socket:
     ipv6 = ipaddress.ip_address(listen.host).version == 6
     sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if ipv6:
             wildcard = ipaddress.ip_address(listen.host).is_unspecified
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not wildcard)
         # Accepted sockets inherit these, which saves six system calls on each.
         guard(sock)
         sock.bind((listen.host, listen.port))
-        sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -35,9 +35,9 @@ DEFAULT_RULE: Final = "default"
 """The rule label of a decision that no rule made."""
 
 # Each bounds how many series one proxy can cost a Prometheus server.
-_PEERS = 200
-_RULES = 200
-_PORTS = 64
+PEERS: Final = 200
+RULES: Final = 200
+PORTS: Final = 64
 
 _WHATS: tuple[What, ...] = ("config", "policy", "identity")
 
@@ -69,9 +69,9 @@ class Metrics:
 
     def _find_children(self) -> None:
         on = self._on
-        peers, rules = CappedLabels(_PEERS), CappedLabels(_RULES)
+        peers, rules = CappedLabels(PEERS), CappedLabels(RULES)
         # An application that talks to many ports must not hide the ports it serves.
-        ports = {direction: CappedLabels(_PORTS) for direction in Direction}
+        ports = {direction: CappedLabels(PORTS) for direction in Direction}
         self._seconds = {
             (direction, ok): on.handshake_seconds.labels(direction, _result(ok=ok))
             for direction in Direction
@@ -134,10 +134,14 @@ class Metrics:
         A thousand series take some milliseconds; between the parts a caller on the
         event loop can let others run.
         """
+        for family in self.families():
+            yield text_of(family)
+
+    def families(self) -> Iterator[Metric]:
+        """The metrics themselves, up to date."""
         for callback in self._before_scrape:
             callback()
-        for family in self._registry.collect():
-            yield generate_latest(_OneFamily(family))
+        yield from self._registry.collect()
 
     # Traffic
 
@@ -250,6 +254,11 @@ class _Children(dict[K, Counter], Generic[K]):
     def show(self, key: K) -> None:
         """Create the child of *key*, at zero."""
         self.__missing__(key)
+
+
+def text_of(family: Metric) -> bytes:
+    """One metric in the text format, of type `CONTENT_TYPE`."""
+    return generate_latest(_OneFamily(family))
 
 
 class _OneFamily:

@@ -76,3 +76,11 @@ def test_a_misspelt_condition_is_a_mistake(readiness: Readiness) -> None:
 
 def test_the_conditions_of_a_proxy_are_the_default() -> None:
     assert Readiness().pending() == ("identity", "policy", "listeners")
+
+
+def test_warnings_can_be_passed_on() -> None:
+    readiness = Readiness(())
+    readiness.warn("reload", "broken")
+    assert readiness.warnings == {"reload": "broken"}
+    readiness.unwarn("reload")
+    assert readiness.warnings == {}

@@ -70,6 +70,30 @@ def log_level() -> Iterator[logging.Logger]:
     root.setLevel(level)
 
 
+async def test_what_is_elsewhere_is_awaited(app: App) -> None:
+    """As with the connections of several processes."""
+    levels: list[object] = []
+
+    async def rows() -> list[dict[str, Any]]:
+        await trio.lowlevel.checkpoint()
+        return [{"worker": 1}]
+
+    async def config() -> dict[str, Any]:
+        await trio.lowlevel.checkpoint()
+        return {"workers": 2}
+
+    handler = admin_handler(
+        evolve(app.actions(), connections=rows, config=config, set_level=levels.append)
+    )
+    assert json.loads((await ask(handler, Request("GET", "/connections"))).body) == [
+        {"worker": 1}
+    ]
+    shown = await ask(handler, Request("GET", "/config"))
+    assert json.loads(shown.body) == {"workers": 2}
+    await ask(handler, Request("POST", "/logging", {"level": "error"}))
+    assert levels == ["error"]
+
+
 # Telemetry
 
 

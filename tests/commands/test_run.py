@@ -33,7 +33,7 @@ def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
 ) -> None:
     path = tmp_path / "sidecar.yaml"
     path.write_text("inbonud: {}\n")
-    assert run.main(argparse.Namespace(config=path)) == 2
+    assert run.main(argparse.Namespace(config=path, worker=None)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{path}: 3 problems\n")
@@ -88,7 +88,7 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
         "    return check(*args)\n"
         "run.check = slow\n"
         f"path = pathlib.Path({str(path)!r})\n"
-        "raise SystemExit(run.main(argparse.Namespace(config=path)))\n"
+        "raise SystemExit(run.main(argparse.Namespace(config=path, worker=None)))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],

@@ -64,17 +64,20 @@ def test_where_nothing_comes_in_no_policy_is_needed(write_all: Write) -> None:
     assert check(write_all(OUTBOUND_ONLY), NOW).policy == Policy()
 
 
+ADMIN = "admin: {listen: '0.0.0.0:15000'}\n"
+
+
 def test_notes_of_all_files_say_their_lines(write_all: Write) -> None:
     write_all(
         POLICY.replace("example.org", "other.test"),
         "policy.yaml",
     )
     Path("tls.key").chmod(0o644)
-    assert check(write_all(CONFIG + "workers: 2\n"), NOW).notes == (
+    assert check(write_all(CONFIG + ADMIN), NOW).notes == (
         "sidecar.yaml:3: identity.private_key: tls.key: others than its owner have "
         "access, mode 0644",
-        "sidecar.yaml:8: workers: more than one process is not in this release yet; "
-        "one runs",
+        "sidecar.yaml:8: admin.listen: 0.0.0.0:15000 is reachable from other machines, "
+        "and whoever reaches it may change state",
         "policy.yaml:3: rules[0].peers[0]: matches nobody: trust domain 'other.test' "
         "has no bundle",
     )

@@ -51,6 +51,7 @@ def on_config(text: str) -> list[str]:
         FIXED,
         FIXED + "  ports: {8080: {mode: permissive}}",
         INBOUND + "admin: {listen: 'unix:/run/admin.sock'}",
+        INBOUND + "workers: auto",
         INBOUND.replace("]}", "], ports: {5: {mode: disabled}}}"),
     ],
 )
@@ -61,14 +62,6 @@ def test_a_plain_configuration_gets_no_note(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            INBOUND + "workers: auto",
-            ["workers: more than one process is not in this release yet; one runs"],
-        ),
-        (
-            INBOUND + "workers: 2",
-            ["workers: more than one process is not in this release yet; one runs"],
-        ),
         (
             INBOUND + "admin: {listen: '0.0.0.0:15000'}",
             [

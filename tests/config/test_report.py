@@ -37,6 +37,7 @@ outbound:
   - {name: rest, to: [0.0.0.0/0], mode: plaintext}
 policy: policy.yaml
 workers: 2
+admin: {listen: "0.0.0.0:15000"}
 """
 RULE = "{{name: {0}, action: {1}, peers: ['spiffe://example.org/*'], dry_run: {2}}}"
 
@@ -70,10 +71,10 @@ def test_a_sound_configuration_is_summed_up(write: Write) -> None:
         "by spiffe://example.org/ns/shop/sa/api",
         "             rest: plaintext to 0.0.0.0/0",
         "             anything else: deny",
-        "  admin      127.0.0.1:15000",
+        "  admin      0.0.0.0:15000",
         "  telemetry  0.0.0.0:15020",
-        "  note: sidecar.yaml:23: workers: more than one process is not in this "
-        "release yet; one runs",
+        "  note: sidecar.yaml:24: admin.listen: 0.0.0.0:15000 is reachable from other "
+        "machines, and whoever reaches it may change state",
     ]
 
 

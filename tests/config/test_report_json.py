@@ -29,8 +29,8 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
         "ok": True,
         "problems": [],
         "notes": [
-            "sidecar.yaml:22: workers: more than one process is not in this release "
-            "yet; one runs"
+            "sidecar.yaml:23: admin.listen: 0.0.0.0:15000 is reachable from other "
+            "machines, and whoever reaches it may change state"
         ],
         "identity": {
             "name": "spiffe://example.org/ns/shop/sa/cart",
@@ -78,7 +78,7 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
                 },
             ],
         },
-        "admin": "127.0.0.1:15000",
+        "admin": "0.0.0.0:15000",
         "telemetry": "0.0.0.0:15020",
     }
 

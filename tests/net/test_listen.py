@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from sidecar.config.model import Endpoint
-from sidecar.net.listen import accept, bind
+from sidecar.net.listen import accept, bind, bind_beside, bind_shared, hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,3 +269,52 @@ async def test_a_socket_that_does_not_listen_is_an_error() -> None:
         sock.setblocking(False)
         with pytest.raises(OSError, match="Invalid argument"):
             await accept(sock, never)
+
+
+# --- bind_shared
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_sockets_that_share_an_address_share_its_callers(host: str) -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = bind_shared(Endpoint(host, 0), 3)
+        for sock in sockets:
+            stack.enter_context(sock)
+            assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            hear(sock)
+        (port,) = {port_of(sock) for sock in sockets}
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        counts = []
+        for sock in sockets:
+            with contextlib.suppress(BlockingIOError):
+                counts.append(0)
+                while True:
+                    stack.enter_context(sock.accept()[0])
+                    counts[-1] += 1
+        assert sum(counts) == 60
+        assert min(counts) > 0
+
+
+def test_who_would_share_as_well_does_not_get_an_address_that_is_taken() -> None:
+    (first,) = bind_shared(Endpoint("127.0.0.1", 0), 1)
+    with first:
+        hear(first)
+        there = Endpoint("127.0.0.1", port_of(first))
+        with pytest.raises(OSError, match="in use"):
+            bind_shared(there, 2)
+        with bind_beside(there) as beside:
+            assert port_of(beside) == there.port
+
+
+def test_nothing_is_left_open_where_not_all_can_be_bound() -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the number alone
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 2, hard))
+    try:
+        with pytest.raises(OSError) as error:  # noqa: PT011 - by its number
+            bind_shared(Endpoint("127.0.0.1", 0), 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert error.value.errno == errno.EMFILE
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

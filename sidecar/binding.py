@@ -1,0 +1,74 @@
+"""Every address that the configuration names, bound; and HTTP where it belongs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sidecar.admin.accept import serve, stream_listener
+from sidecar.admin.unix_socket import bound as bound_unix_socket
+from sidecar.config.model import UnixSocket
+from sidecar.net import listen
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
+
+    import trio
+
+    from sidecar.admin.messages import Handler
+    from sidecar.config.model import Config, Endpoint
+
+
+class BindError(Exception):
+    """An address cannot be bound; the message names its place in the configuration."""
+
+
+@contextmanager
+def place(name: str, where: object) -> Iterator[None]:
+    """Turn what goes wrong with an address into a sentence with its place.
+
+    Raises:
+        BindError: There was an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise BindError(f"{name}: cannot listen there, {why}, got '{where}'") from None
+
+
+def bind(name: str, where: Endpoint, stack: ExitStack) -> socket.socket:
+    """Bind and listen; the end of *stack* closes it.
+
+    Raises:
+        BindError: The address is in use, or not ours to bind.
+    """
+    with place(name, where):
+        sock = listen.bind(where)
+    stack.callback(sock.close)
+    return sock
+
+
+def bind_http(config: Config, stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Bind the telemetry and the admin listener, in this order.
+
+    Raises:
+        BindError: An address is in use, or not ours to bind.
+    """
+    telemetry = bind("telemetry.listen", config.telemetry, stack)
+    if isinstance(config.admin, UnixSocket):
+        with place("admin.listen", config.admin):
+            admin = stack.enter_context(bound_unix_socket(config.admin.path))
+    else:
+        admin = bind("admin.listen", config.admin, stack)
+    return telemetry, admin
+
+
+async def start_http(
+    background: trio.Nursery, handlers: Sequence[tuple[socket.socket, Handler]]
+) -> None:
+    """Answer with each handler on its socket, in *background*."""
+    for sock, handler in handlers:
+        await background.start(serve, [stream_listener(sock)], handler)

@@ -1,0 +1,1 @@
+"""Several processes on the same listeners, that look like one from outside."""
