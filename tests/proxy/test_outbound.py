@@ -140,7 +140,7 @@ async def test_the_right_peer_is_spoken_to_in_tls() -> None:
         "sent": 5,
         "tls_version": "TLSv1.3",
         "group": "X25519MLKEM768",
-        "cipher": "TLS_AES_256_GCM_SHA384",
+        "cipher": "TLS_AES_128_GCM_SHA256",
         "resumed": False,
         "generation": 1,
     }
