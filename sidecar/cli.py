@@ -35,6 +35,7 @@ examples:
   sidecar check sidecar.yaml          every problem of a configuration
   sidecar run --config sidecar.yaml   run it
   sidecar certs init --help           make certificates for development
+  sidecar redirect show               the iptables rules that turn a pod to it
 
 exit status: 0 done, 1 failed while running, 2 the input was wrong
 """
@@ -114,11 +115,18 @@ def _add_certs(commands: Commands) -> None:
     add_parser(commands)
 
 
+def _add_redirect(commands: Commands) -> None:
+    from sidecar.commands.redirect import add_parser  # noqa: PLC0415 - it alone needs it
+
+    add_parser(commands)
+
+
 _COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
     "run": _add_run,
     "check": _add_check,
     "demo": _add_demo,
     "certs": _add_certs,
+    "redirect": _add_redirect,
 }
 
 

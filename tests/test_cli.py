@@ -25,6 +25,10 @@ COMMANDS = (
     ("certs", "init"),
     ("certs", "issue"),
     ("certs", "show"),
+    ("redirect",),
+    ("redirect", "apply"),
+    ("redirect", "show"),
+    ("redirect", "remove"),
 )
 
 
@@ -69,7 +73,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     text = capsys.readouterr().out
     listed = re.findall(r"^    (\w+) ", text, re.MULTILINE)
-    assert listed == ["run", "check", "demo", "certs"]
+    assert listed == ["run", "check", "demo", "certs", "redirect"]
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +93,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         (["check"], "the following arguments are required: FILE"),
         (["certs"], "the following arguments are required: COMMAND"),
         (["certs", "isue"], "invalid choice: 'isue'"),
+        (["redirect", "aply"], "invalid choice: 'aply'"),
         (["demo", "--kep", "x"], "unrecognized arguments: --kep x"),
     ],
     ids=" ".join,
@@ -107,7 +112,7 @@ def test_an_unknown_command_is_told_all_that_there_are(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["run2"])
-    assert "'run', 'check', 'demo', 'certs'" in capsys.readouterr().err
+    assert "'run', 'check', 'demo', 'certs', 'redirect'" in capsys.readouterr().err
 
 
 def test_the_status_of_a_command_is_the_status(tmp_path: Path) -> None:
@@ -140,6 +145,15 @@ NOT_IMPORTED = {
         "prometheus_client",
         "rich",
         "sidecar.demo",
+        "sidecar.proxy",
+        "trio",
+        "yaml",
+    },
+    ("redirect", "show"): {
+        "cryptography",
+        "prometheus_client",
+        "rich",
+        "sidecar.certs",
         "sidecar.proxy",
         "trio",
         "yaml",

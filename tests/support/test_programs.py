@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "program", ["curl", "envoy", "nginx", "openssl", "promtool", "ps", "strace"]
+    "program",
+    [
+        "curl",
+        "envoy",
+        "ip",
+        "iptables",
+        "nginx",
+        "openssl",
+        "promtool",
+        "ps",
+        "setpriv",
+        "strace",
+    ],
 )
 def test_what_the_tests_start_is_there(program: str) -> None:
     assert programs.require(program).exists()

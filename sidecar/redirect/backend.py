@@ -1,0 +1,181 @@
+"""The iptables programs: finding them, and running them without any shell."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final, Protocol
+
+from attrs import frozen
+
+from sidecar.redirect.model import Backend, Family
+
+_PROGRAM: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_SPARE_SECONDS: Final = 20
+"""How long a program may take beyond its wait for the lock."""
+
+_ABSENT: Final = re.compile(
+    r"table .* does not exist|does not exist \(do you need to insmod|iptables who"
+    r"|can't initialize .* table|Address family not supported|Protocol not supported"
+    r"|Failed to initialize nft",
+    re.IGNORECASE,
+)
+_REMEDIES: Final = (
+    (
+        re.compile(
+            r"Permission denied|Operation not permitted|must be root", re.IGNORECASE
+        ),
+        "run it as root with the capabilities NET_ADMIN and NET_RAW",
+    ),
+    (
+        re.compile(r"holding the xtables lock", re.IGNORECASE),
+        "wait longer: --lock-seconds",
+    ),
+    (re.compile(r"Read-only file system", re.IGNORECASE), "mount an emptyDir on /run"),
+)
+_NET_ADMIN: Final = 1 << 12  # linux/capability.h
+
+
+class RedirectError(Exception):
+    """The rules cannot be read or changed; one sentence, with the remedy."""
+
+
+class NoTables(RedirectError):
+    """This kernel has no such tables for this family."""
+
+
+class Tables(Protocol):
+    """The tables of one family, as one set of programs reaches them."""
+
+    @property
+    def backend(self) -> Backend: ...  # noqa: D102 - see Programs
+
+    @property
+    def family(self) -> Family: ...  # noqa: D102
+
+    def read(self) -> str: ...  # noqa: D102
+
+    def write(self, text: str) -> None: ...  # noqa: D102
+
+
+@frozen
+class Programs:
+    """iptables-save and iptables-restore of one family and one backend."""
+
+    backend: Backend
+    family: Family
+    save: Path
+    restore: Path
+    path: str
+    lock_seconds: int
+
+    def read(self) -> str:
+        """Give what iptables-save writes: every table that is in use.
+
+        Raises:
+            RedirectError: It failed.
+        """
+        return self._run([self.save], "")
+
+    def write(self, text: str) -> None:
+        """Have iptables-restore do what *text* says: all of it or nothing.
+
+        Raises:
+            RedirectError: It failed; the tables are as they were.
+        """
+        self._run([self.restore, "--noflush", f"--wait={self.lock_seconds}"], text)
+
+    def _run(self, command: list[str | Path], text: str) -> str:
+        name = Path(command[0]).name
+        seconds = self.lock_seconds + _SPARE_SECONDS
+        try:
+            ended = subprocess.run(  # noqa: S603 - a list of words, and no shell
+                command,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                env={"PATH": self.path, "LC_ALL": "C"},
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RedirectError(f"{name}: not done in {seconds} seconds") from None
+        except OSError as error:
+            raise RedirectError(
+                f"{name}: cannot be run: {error.strerror}; install iptables"
+            ) from None
+        if ended.returncode:
+            raise _failure(name, ended.returncode, ended.stderr)
+        return ended.stdout
+
+
+def find_tables(path: str, lock_seconds: int) -> list[tuple[Tables, Tables]]:
+    """Find the programs of each backend on *path*, those of IPv4 first.
+
+    Raises:
+        RedirectError: There are none for both families.
+    """
+    found: list[tuple[Tables, Tables]] = []
+    for backend in Backend:
+        if backend is Backend.PLAIN and found:
+            break
+        ipv4, ipv6 = (
+            _programs(backend, family, path, lock_seconds) for family in Family
+        )
+        if ipv4 is not None and ipv6 is not None:
+            found.append((ipv4, ipv6))
+    if not found:
+        raise RedirectError(
+            "iptables-restore and ip6tables-restore are not on the PATH"
+            f" {path!r}: install iptables"
+        )
+    return found
+
+
+def _programs(
+    backend: Backend, family: Family, path: str, lock_seconds: int
+) -> Programs | None:
+    suffix = "" if backend is Backend.PLAIN else f"-{backend}"
+    name = _PROGRAM[family] + suffix
+    save = shutil.which(f"{name}-save", path=path)
+    restore = shutil.which(f"{name}-restore", path=path)
+    if save is None or restore is None:
+        return None
+    return Programs(backend, family, Path(save), Path(restore), path, lock_seconds)
+
+
+def check_permission(process_status: str) -> None:
+    """Read ``/proc/self/status`` and see that we may change the network.
+
+    Raises:
+        RedirectError: We may not.
+    """
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", process_status, re.MULTILINE)
+    if effective is None or not int(effective[1], 16) & _NET_ADMIN:
+        raise RedirectError(
+            "no permission to change iptables rules: run it as root with the"
+            " capabilities NET_ADMIN and NET_RAW, as an init container does"
+        )
+
+
+def ipv6_addresses(if_inet6: str) -> tuple[str, ...]:
+    """Read ``/proc/net/if_inet6``: the interfaces that have an IPv6 address.
+
+    Loopback does not count: nothing gets out of the pod by it.
+    """
+    lines = (line.split() for line in if_inet6.splitlines())
+    names = {words[5] for words in lines if len(words) == 6}
+    return tuple(sorted(names - {"lo"}))
+
+
+def _failure(name: str, status: int, stderr: str) -> RedirectError:
+    said = "; ".join(line.strip() for line in stderr.splitlines() if line.strip())
+    said = said[:500] or f"exit status {status}"
+    for pattern, remedy in _REMEDIES:
+        if pattern.search(said):
+            return RedirectError(f"{name}: {said}: {remedy}")
+    kind = NoTables if _ABSENT.search(said) else RedirectError
+    return kind(f"{name}: {said}")

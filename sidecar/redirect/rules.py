@@ -1,0 +1,119 @@
+"""The rules of both directions, in order, as values.
+
+Only the first packet of a connection meets the nat table, and only TCP is sent here.
+The first rule that fits decides: RETURN leaves the connection as it is.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sidecar.redirect.model import Family, Network, Ports, Redirect
+
+_MULTIPORT: Final = 15
+"""How many ports one multiport match takes; a range counts as two
+(XT_MULTI_PORTS in linux/netfilter/xt_multiport.h)."""
+
+
+@frozen
+class Rule:
+    """One rule. What is None or empty is not asked about.
+
+    Attributes:
+        why: What it is for: ``sidecar/WHY`` is its comment in the kernel.
+        to_port: Where the connection is turned to; None lets it pass by.
+    """
+
+    why: str
+    to_port: int | None = None
+    destination: Network | None = None
+    in_interface: str | None = None
+    out_interface: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    ports: tuple[Ports, ...] = ()
+
+
+def inbound(redirect: Redirect) -> tuple[Rule, ...]:
+    """Give the rules for what comes into the pod; both families have the same.
+
+    What stays within the pod never meets these: its packets keep over the loopback
+    interface what the outbound rules made of them.
+    """
+    return (
+        *(
+            Rule("excluded-interface", in_interface=name)
+            for name in redirect.exclude_interfaces
+        ),
+        *_passing("health", redirect.health_ports),
+        *_passing("excluded-port", redirect.exclude_inbound_ports),
+        *(
+            Rule("to-inbound", redirect.inbound_port, ports=ports)
+            for ports in _chunks_or_all(redirect.include_inbound_ports)
+        ),
+    )
+
+
+def outbound(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
+    """Give the rules for what leaves a process of the pod.
+
+    The proxy's own connections come first and all pass. Its inbound leg dials the
+    pod's own address: sent back to the inbound listener, it would go in circles.
+    """
+    return (
+        Rule("proxy-uid", uid=redirect.proxy_uid),
+        Rule("proxy-gid", gid=redirect.proxy_gid),
+        # The application to itself, on 127.0.0.1 or on the pod's own address.
+        Rule("to-itself", out_interface="lo"),
+        *(
+            Rule("excluded-interface", out_interface=name)
+            for name in redirect.exclude_interfaces
+        ),
+        *_passing("excluded-port", redirect.exclude_outbound_ports),
+        *(
+            Rule("excluded-network", destination=network)
+            for network in _of(family, redirect.exclude_outbound_cidrs)
+        ),
+        *(
+            Rule(
+                "to-outbound", redirect.outbound_port, destination=network, ports=ports
+            )
+            for network, ports in product(
+                _of(family, redirect.include_outbound_cidrs or ()) or (None,),
+                _chunks_or_all(redirect.include_outbound_ports),
+            )
+        ),
+    )
+
+
+def _passing(why: str, ports: Sequence[Ports]) -> Iterator[Rule]:
+    return (Rule(why, ports=chunk) for chunk in _chunks(ports))
+
+
+def _of(family: Family, networks: Sequence[Network]) -> tuple[Network, ...]:
+    return tuple(each for each in networks if each.version == family.version)
+
+
+def _chunks_or_all(ports: Sequence[Ports] | None) -> Sequence[tuple[Ports, ...]]:
+    return ((),) if ports is None else tuple(_chunks(ports))
+
+
+def _chunks(ports: Sequence[Ports]) -> Iterator[tuple[Ports, ...]]:
+    """Cut *ports* into as many as one rule takes."""
+    chunk: list[Ports] = []
+    weight = 0
+    for each in ports:
+        cost = 1 if each.single else 2
+        if weight + cost > _MULTIPORT:
+            yield tuple(chunk)
+            chunk, weight = [], 0
+        chunk.append(each)
+        weight += cost
+    if chunk:
+        yield tuple(chunk)
