@@ -6,29 +6,22 @@ text of an option ever reaches iptables.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import frozen
 
 from sidecar.config.problems import Problem
-from sidecar.redirect.model import Backend, Network, Ports, Redirect
+from sidecar.redirect import values
+from sidecar.redirect.model import Network, Ports, Redirect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sidecar.redirect.model import Backend
+
 T = TypeVar("T")
 
 _PREFIX: Final = "SIDECAR_REDIRECT_"
-_MOST: Final = 1000
-_LONGEST_WAIT: Final = 300
-_LAST_ID: Final = 2**32 - 2  # 2**32 - 1 is "no user", chown(2)
-_NUMBER: Final = re.compile(r"[0-9]{1,10}")
-_PORTS: Final = re.compile(r"([0-9]{1,10})(?:[-:]([0-9]{1,10}))?")
-# dev_valid_name() of Linux lets through more; what the rest is good for is trouble.
-# A last `+` would be a pattern to iptables.
-_INTERFACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}")
 
 
 @frozen
@@ -116,23 +109,29 @@ def parse_options(
     """
     reader = _Reader(given, environ)
     redirect = Redirect(
-        inbound_port=reader.read("inbound_port", _port),
-        outbound_port=reader.read("outbound_port", _port),
-        health_ports=reader.read("health_ports", _port_list),
-        include_inbound_ports=reader.read("include_inbound_ports", _all_or_ports),
-        exclude_inbound_ports=reader.read("exclude_inbound_ports", _port_list),
-        include_outbound_ports=reader.read("include_outbound_ports", _all_or_ports),
-        exclude_outbound_ports=reader.read("exclude_outbound_ports", _port_list),
-        include_outbound_cidrs=reader.read("include_outbound_cidrs", _all_or_networks),
-        exclude_outbound_cidrs=reader.read("exclude_outbound_cidrs", _network_list),
-        exclude_interfaces=reader.read("exclude_interfaces", _interface_list),
-        proxy_uid=reader.read("proxy_uid", _id),
-        proxy_gid=reader.read("proxy_gid", _id),
+        inbound_port=reader.read("inbound_port", values.port),
+        outbound_port=reader.read("outbound_port", values.port),
+        health_ports=reader.read("health_ports", values.port_list),
+        include_inbound_ports=reader.read("include_inbound_ports", values.all_or_ports),
+        exclude_inbound_ports=reader.read("exclude_inbound_ports", values.port_list),
+        include_outbound_ports=reader.read(
+            "include_outbound_ports", values.all_or_ports
+        ),
+        exclude_outbound_ports=reader.read("exclude_outbound_ports", values.port_list),
+        include_outbound_cidrs=reader.read(
+            "include_outbound_cidrs", values.all_or_networks
+        ),
+        exclude_outbound_cidrs=reader.read(
+            "exclude_outbound_cidrs", values.network_list
+        ),
+        exclude_interfaces=reader.read("exclude_interfaces", values.interface_list),
+        proxy_uid=reader.read("proxy_uid", values.identifier),
+        proxy_gid=reader.read("proxy_gid", values.identifier),
     )
     settings = Settings(
         redirect,
-        reader.read("backend", _backend),
-        reader.read("lock_seconds", _seconds),
+        reader.read("backend", values.backend),
+        reader.read("lock_seconds", values.seconds),
     )
     if not reader.problems:
         reader.problems += _contradictions(redirect, reader)
@@ -149,7 +148,7 @@ def parse_lock_seconds(
         OptionsError: It is wrong.
     """
     reader = _Reader(given, environ)
-    seconds = reader.read("lock_seconds", _seconds)
+    seconds = reader.read("lock_seconds", values.seconds)
     reader.end()
     return seconds
 
@@ -198,129 +197,6 @@ class _Reader:
 _BY_NAME: Final = {each.name: each for each in (*OPTIONS, BACKEND, LOCK_SECONDS)}
 
 
-def _backend(text: str) -> Backend | None:
-    if text == "auto":
-        return None
-    try:
-        return Backend(text)
-    except ValueError:
-        raise ValueError(
-            f"one of 'auto', 'nft', 'legacy', 'plain', got {_shown(text)}"
-        ) from None
-
-
-def _seconds(text: str) -> int:
-    number = int(text) if _NUMBER.fullmatch(text) else 0
-    if not 1 <= number <= _LONGEST_WAIT:
-        raise ValueError(f"a number from 1 to {_LONGEST_WAIT}, got {_shown(text)}")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text) if _NUMBER.fullmatch(text) else 0
-    if not 1 <= number <= 65535:
-        raise ValueError(f"a port is a number from 1 to 65535, got {_shown(text)}")
-    return number
-
-
-def _ports(text: str) -> Ports:
-    match = _PORTS.fullmatch(text)
-    first, last = match.groups() if match else (text, None)
-    ports = Ports(_port(first), _port(first if last is None else last))
-    if ports.first > ports.last:
-        raise ValueError(f"a range begins with its lower port, got {_shown(text)}")
-    return ports
-
-
-def _network(text: str) -> Network:
-    try:
-        # A zone would be a text of anybody's choice within the network.
-        meant = ipaddress.ip_network("" if "%" in text else text, strict=False)
-    except ValueError:
-        raise ValueError(
-            f"a network is an address and a length, as 10.0.0.0/8, got {_shown(text)}"
-        ) from None
-    if ipaddress.ip_interface(text).ip != meant.network_address:
-        raise ValueError(
-            f"a network has no host bits: {meant} is one, got {_shown(text)}"
-        )
-    return meant
-
-
-def _interface(text: str) -> str:
-    if not _INTERFACE.fullmatch(text):
-        raise ValueError(
-            "an interface has a name of 1 to 15 letters, digits or . _ @ -,"
-            f" got {_shown(text)}"
-        )
-    if text == "lo":
-        raise ValueError("lo is never redirected, and cannot be excluded")
-    return text
-
-
-def _id(text: str) -> int:
-    number = int(text) if _NUMBER.fullmatch(text) else -1
-    if not 1 <= number <= _LAST_ID:
-        raise ValueError(
-            f"an id is a number from 1 to {_LAST_ID}, and not root's: what has it"
-            f" passes the sidecar by, got {_shown(text)}"
-        )
-    return number
-
-
-def _list(text: str, parse: Callable[[str], T]) -> tuple[T, ...]:
-    """Read a list with commas.
-
-    Raises:
-        ValueError: Items are wrong; it has a sentence for each of them.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if len(words) > _MOST:
-        raise ValueError(f"a list has at most {_MOST} items, got {len(words)}")
-    found: dict[T, None] = {}
-    wrong: list[str] = []
-    for word in filter(None, words):
-        try:
-            found[parse(word)] = None
-        except ValueError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError(*wrong)
-    return tuple(found)
-
-
-def _port_list(text: str) -> tuple[Ports, ...]:
-    """Read ports; sorted, and without those that others of them cover."""
-    found = sorted(_list(text, _ports), key=lambda each: (each.first, -each.last))
-    kept: list[Ports] = []
-    for each in found:
-        if not kept or not kept[-1].covers(each):
-            kept.append(each)
-    return tuple(kept)
-
-
-def _network_list(text: str) -> tuple[Network, ...]:
-    return _list(text, _network)
-
-
-def _interface_list(text: str) -> tuple[str, ...]:
-    return _list(text, _interface)
-
-
-def _all_or_ports(text: str) -> tuple[Ports, ...] | None:
-    return None if text == "*" else _named(_port_list(text), text)
-
-
-def _all_or_networks(text: str) -> tuple[Network, ...] | None:
-    return None if text == "*" else _named(_network_list(text), text)
-
-
-def _named(found: tuple[T, ...], text: str) -> tuple[T, ...]:
-    if not found:
-        raise ValueError(f"nothing is named: write '*' for all, got {_shown(text)}")
-    return found
-
-
 def _contradictions(redirect: Redirect, reader: _Reader) -> list[Problem]:
     """Find what cannot hold together; each is said at the option to change."""
     problems: list[Problem] = []
@@ -362,13 +238,9 @@ def _contradictions(redirect: Redirect, reader: _Reader) -> list[Problem]:
 def _covers(outer: Ports | Network, inner: Ports | Network) -> bool:
     if isinstance(outer, Ports):
         return isinstance(inner, Ports) and outer.covers(inner)
-    if isinstance(inner, Ports) or outer.version != inner.version:
-        return False
-    first, last = (int(outer.network_address), int(outer.broadcast_address))
-    return first <= int(inner.network_address) <= last and (
-        outer.prefixlen <= inner.prefixlen
+    return (
+        not isinstance(inner, Ports)
+        and outer.version == inner.version
+        and outer.prefixlen <= inner.prefixlen
+        and inner.network_address in outer
     )
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -54,7 +54,7 @@ class Owned:
         return (
             self.chains.keys() == other.chains.keys()
             and all(_same(self.chains[key], other.chains[key]) for key in self.chains)
-            and _same(self.jumps, other.jumps)
+            and _same_jumps(self, other)
         )
 
 
@@ -78,7 +78,7 @@ def transition(before: Owned, after: Owned) -> str:
     The kernel takes all of it or nothing. Jumps that are right already are not
     touched, so that they keep their place among the rules of others.
     """
-    moved = not _same(before.jumps, after.jumps)
+    moved = not _same_jumps(before, after)
     lines = ["*nat"]
     # Naming a chain makes it, or empties it.
     lines += [
@@ -98,6 +98,11 @@ def transition(before: Owned, after: Owned) -> str:
 
 def _same(ones: Sequence[str], others: Sequence[str]) -> bool:
     return [canonical(line) for line in ones] == [canonical(line) for line in others]
+
+
+def _same_jumps(one: Owned, other: Owned) -> bool:
+    """Compare jumps; they are in two chains, which come in any order."""
+    return sorted(map(canonical, one.jumps)) == sorted(map(canonical, other.jumps))
 
 
 def _lines(chain: str, of: Sequence[Rule]) -> Iterator[str]:

@@ -1,0 +1,27 @@
+"""Golden files: what is written is what was agreed on, until somebody says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with golden/NAME.rules; `--update-golden` writes it instead."""
+
+    def compare(name: str, text: str) -> None:
+        path = FOLDER / f"{name}.rules"
+        if request.config.getoption("--update-golden"):
+            path.write_text(text)
+        assert path.exists(), f"no {path.name}: run pytest with --update-golden"
+        assert text == path.read_text()
+
+    return compare

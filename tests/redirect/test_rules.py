@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+
+from sidecar.redirect import rules
+from sidecar.redirect.model import Family, Ports, Redirect
+from sidecar.redirect.options import parse_options
+from tests.redirect.cases import PACKETS, rule_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize("name", PACKETS)
+def test_what_becomes_of_a_packet(
+    name: str, golden: Callable[[str, str], None]
+) -> None:
+    packet = PACKETS[name]
+    found = {rule_for(packet, Redirect(), family) for family in Family}
+    assert len(found) == 1  # IPv6 mirrors IPv4
+    rule = found.pop()
+    if rule is None:
+        verdict = "no rule: as it is"
+    elif rule.to_port is None:
+        verdict = f"sidecar/{rule.why}: as it is"
+    else:
+        verdict = f"sidecar/{rule.why}: redirected to {rule.to_port}"
+    golden(f"packet-{name}", f"# {packet.says}\n{verdict}\n")
+
+
+ports = st.builds(
+    lambda first, more: Ports(first, min(first + more, 65535)),
+    st.integers(1, 65535),
+    st.integers(0, 3),
+)
+
+
+@given(st.lists(ports, max_size=60))
+def test_no_rule_has_more_ports_than_multiport_takes(found: list[Ports]) -> None:
+    redirect = Redirect(exclude_inbound_ports=tuple(found))
+    listed = [r.ports for r in rules.inbound(redirect) if r.why == "excluded-port"]
+    assert [port for chunk in listed for port in chunk] == found
+    for chunk in listed:
+        assert 1 <= sum(1 if each.single else 2 for each in chunk) <= 15
+
+
+def test_ipv6_mirrors_ipv4_where_no_network_is_named() -> None:
+    redirect = parse_options({"exclude_outbound_ports": "1-5,7"}, {}).redirect
+    ipv4, ipv6 = (rules.outbound(redirect, family) for family in Family)
+    assert ipv4 == ipv6
+
+
+def test_networks_go_to_their_family() -> None:
+    redirect = parse_options(
+        {"include_outbound_cidrs": "10.0.0.0/8,fd00::/8,fe80::/10"}, {}
+    ).redirect
+    found = {
+        family: [
+            str(rule.destination)
+            for rule in rules.outbound(redirect, family)
+            if rule.to_port
+        ]
+        for family in Family
+    }
+    assert found == {
+        Family.IPV4: ["10.0.0.0/8"],
+        Family.IPV6: ["fd00::/8", "fe80::/10"],
+    }
+
+
+def test_included_networks_of_one_family_leave_no_way_round_by_the_other() -> None:
+    redirect = parse_options({"include_outbound_cidrs": "10.0.0.0/8"}, {}).redirect
+    last = rules.outbound(redirect, Family.IPV6)[-1]
+    assert (last.to_port, last.destination) == (15001, None)

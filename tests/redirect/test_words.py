@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from sidecar.redirect.words import canonical, target
+
+WRITTEN = "-A OUTPUT -p tcp -m comment --comment sidecar/outbound -j SIDECAR_OUTBOUND"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        WRITTEN.replace("sidecar/outbound", '"sidecar/outbound"'),
+        "-A OUTPUT -m comment --comment sidecar/outbound -p tcp -j SIDECAR_OUTBOUND",
+        WRITTEN.replace("-p tcp", "-p tcp -m tcp"),
+    ],
+)
+def test_spelling_makes_no_difference(same: str) -> None:
+    assert canonical(same) == canonical(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        WRITTEN.replace("-p tcp", "! -p tcp"),
+        WRITTEN.replace("-p tcp", "-p udp"),
+        WRITTEN.replace("-p tcp ", ""),
+        WRITTEN.replace("-j", "-g"),
+        WRITTEN + " --random",
+    ],
+)
+def test_a_difference_makes_one(other: str) -> None:
+    assert canonical(other) != canonical(WRITTEN)
+
+
+def test_the_target_is_found() -> None:
+    assert target(WRITTEN) == "SIDECAR_OUTBOUND"
+    assert target("-A OUTPUT -g X") == "X"
+    assert target("-A OUTPUT -j") is None
+    assert target('-A OUTPUT -m comment --comment "-j SIDECAR_OUTBOUND"') is None
+    assert target('-A OUTPUT --comment "open') is None
+
+
+@given(st.text())
+def test_any_text_is_compared_without_an_error(text: str) -> None:
+    assert canonical(text) == canonical(text)
+    target(text)
