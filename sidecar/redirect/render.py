@@ -65,7 +65,7 @@ def wanted(redirect: Redirect, family: Family) -> Owned:
     """Give what *redirect* asks to be there."""
     return Owned(
         {
-            INBOUND: tuple(_lines(INBOUND, rules.inbound(redirect))),
+            INBOUND: tuple(_lines(INBOUND, rules.inbound(redirect, family))),
             OUTBOUND: tuple(_lines(OUTBOUND, rules.outbound(redirect, family))),
         },
         _JUMPS,
@@ -122,6 +122,8 @@ def _words(rule: Rule) -> Iterator[str]:
         yield from ("-m", "owner", "--uid-owner", str(rule.uid))
     if rule.gid is not None:
         yield from ("-m", "owner", "--gid-owner", str(rule.gid))
+    if rule.elsewhere:
+        yield from ("-m", "addrtype", "!", "--dst-type", "LOCAL")
     if rule.ports:
         ports = ",".join(str(each).replace("-", ":") for each in rule.ports)
         yield from ("-m", "multiport", "--dports", ports)

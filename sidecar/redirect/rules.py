@@ -6,19 +6,26 @@ The first rule that fits decides: RETURN leaves the connection as it is.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from sidecar.redirect.model import Family
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sidecar.redirect.model import Family, Network, Ports, Redirect
+    from sidecar.redirect.model import Network, Ports, Redirect
 
 _MULTIPORT: Final = 15
 """How many ports one multiport match takes; a range counts as two
 (XT_MULTI_PORTS in linux/netfilter/xt_multiport.h)."""
+_LOOPBACK: Final[dict[Family, Network]] = {
+    Family.IPV4: IPv4Network("127.0.0.0/8"),
+    Family.IPV6: IPv6Network("::1/128"),
+}
 
 
 @frozen
@@ -28,11 +35,13 @@ class Rule:
     Attributes:
         why: What it is for: ``sidecar/WHY`` is its comment in the kernel.
         to_port: Where the connection is turned to; None lets it pass by.
+        elsewhere: Fits only what goes to no address of this pod.
     """
 
     why: str
     to_port: int | None = None
     destination: Network | None = None
+    elsewhere: bool = False
     in_interface: str | None = None
     out_interface: str | None = None
     uid: int | None = None
@@ -40,13 +49,20 @@ class Rule:
     ports: tuple[Ports, ...] = ()
 
 
-def inbound(redirect: Redirect) -> tuple[Rule, ...]:
+def inbound(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
     """Give the rules for what comes into the pod; both families have the same.
 
     What stays within the pod never meets these: its packets keep over the loopback
     interface what the outbound rules made of them.
+
+    These rules come before the kernel asks whether a packet is for us at all. A
+    neighbour can send us one that is not, and turned to the sidecar it would be
+    carried on: to other pods, or to what listens on loopback alone. Let by, the
+    kernel drops it, as it would have without us.
     """
     return (
+        Rule("not-for-this-pod", elsewhere=True),
+        Rule("loopback-from-outside", destination=_LOOPBACK[family]),
         *(
             Rule("excluded-interface", in_interface=name)
             for name in redirect.exclude_interfaces

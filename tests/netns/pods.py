@@ -286,6 +286,18 @@ class Capture:
     def shows(self, data: bytes) -> bool:
         return any(data in frame for frame in self.frames())
 
+    def from_address(self, host: str) -> list[bytes]:
+        """The frames that have this source (RFC 791, 3.1; RFC 8200, 3)."""
+        ipv6 = ":" in host
+        at = 14 + (8 if ipv6 else 12)
+        source = socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, host)
+        kind = b"\x86\xdd" if ipv6 else b"\x08\x00"
+        return [
+            frame
+            for frame in self.frames()
+            if frame[12:14] == kind and frame[at : at + len(source)] == source
+        ]
+
     def bytes(self) -> int:
         return sum(map(len, self.frames()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.programs import require
 
 if TYPE_CHECKING:
     from tests.netns.conftest import World
+    from tests.netns.pods import Pod
     from tests.support.sidecars import Record, Sidecar
 
 pytestmark = pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
@@ -92,9 +94,7 @@ def test_who_has_no_sidecar_does_not_reach_the_application(
     world: World, ipv6: bool
 ) -> None:
     host, path = world.api.pod.addresses[ipv6], marker()
-    with world.stranger.connect(host, APP) as sock:
-        source = name_of_any(sock)
-        assert ended(sock, path)
+    source = turned_away(world.stranger, host, APP, path)
     record = record_of(world.api, source)
     assert (record["reason"], record["destination"]) == ("plaintext", at(host, APP))
     with world.stranger.connect(host, APP) as sock:
@@ -179,9 +179,7 @@ def test_a_listener_called_from_outside_leads_nowhere(
 ) -> None:
     host = world.api.pod.addresses[ipv6]
     before = world.api.connections()
-    with world.stranger.connect(host, port) as sock:
-        source = name_of_any(sock)
-        assert ended(sock)
+    source = turned_away(world.stranger, host, port)
     record = record_of(world.api, source)
     if port == 15006:
         assert record["outcome"] == "no_destination"
@@ -202,13 +200,23 @@ def test_a_listener_called_from_outside_leads_nowhere(
     assert world.api.connections() == before + 2
 
 
-def ended(sock: socket.socket, path: str = "/") -> bool:
-    """Say something, and see that the other side ends without an answer."""
-    try:
-        sock.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
-        return sock.recv(1) == b""
-    except (ConnectionResetError, BrokenPipeError):
-        return True
+def turned_away(pod: Pod, host: str, port: int, path: str = "/") -> str:
+    """Call in plain, and see it end without an answer; give the caller's name.
+
+    A reset may come before connecting has ended.
+    """
+    own = pod.addresses[":" in host]
+    source = host if host in {own, *LOOPBACK} else own
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with pod.within(lambda: socket.socket(family)) as sock:
+        sock.settimeout(SECONDS)
+        sock.bind((source, 0))
+        name = name_of_any(sock)
+        with suppress(ConnectionResetError, BrokenPipeError):
+            sock.connect((host, port))
+            sock.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+            assert sock.recv(1) == b""
+    return name
 
 
 def test_the_listeners_called_from_inside_lead_nowhere(
@@ -221,9 +229,7 @@ def test_the_listeners_called_from_inside_lead_nowhere(
         (LOOPBACK[ipv6], 15006),
         (own, 15006),
     ):
-        with world.api.pod.connect(host, port) as sock:
-            source = name_of_any(sock)
-            assert ended(sock)
+        source = turned_away(world.api.pod, host, port)
         assert record_of(world.api, source)["outcome"] == "no_destination"
     with pytest.raises(ConnectionRefusedError):
         world.api.pod.connect(own, 15001)
@@ -236,8 +242,7 @@ def test_an_application_cannot_reach_the_listeners_of_another_pod(
     host = world.api.pod.addresses[ipv6]
     before = world.api.connections()
     for port in (15001, 15006, 15000):
-        with world.frontend.pod.connect(host, port) as sock:
-            assert ended(sock)
+        turned_away(world.frontend.pod, host, port)
     eventually(lambda: world.api.connections() == before + 3, "three, and no more")
 
 
@@ -249,3 +254,49 @@ def test_datagrams_go_as_they_are(world: World, ipv6: bool) -> None:
         sock.sendto(b"a datagram", (world.api.pod.addresses[ipv6], APP))
         data, sender = sock.recvfrom(100)
     assert (data, sender[:2]) == (b"a datagram", (world.api.pod.addresses[ipv6], APP))
+
+
+def test_a_neighbour_cannot_go_through_a_pod_to_somewhere_else(
+    world: World, ipv6: bool
+) -> None:
+    """Nobody who has a certificate, and sends the pod what is not for it."""
+    beyond = ("203.0.113.7", "2001:db8::7")[ipv6]
+    world.stranger.ip("route", "replace", beyond, "via", world.api.pod.addresses[ipv6])
+    before = world.api.connections()
+    with (
+        world.hub.capture("api") as seen,
+        world.stranger.within(
+            lambda: socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
+        ) as sock,
+    ):
+        sock.settimeout(0.5)
+        with pytest.raises(OSError, match=r"timed out|unreachable|No route"):
+            sock.connect((beyond, APP))
+        assert seen.shows(socket.inet_pton(sock.family, beyond))  # it came that far
+    assert world.api.connections() == before
+
+
+def test_a_neighbour_cannot_reach_what_listens_on_loopback_alone(
+    world: World, ipv6: bool
+) -> None:
+    """The stranger sends to 127.0.0.9 or ::1 by wire; the kernel's own check is late."""
+    host = ("127.0.0.9", "::1")[ipv6]
+    before = world.api.connections()
+    stranger, api = world.stranger, world.api.pod.addresses[ipv6]
+    local = ("127.0.0.0/8", "::1")[ipv6]
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    version = "-6" if ipv6 else "-4"
+    stranger.ip(version, "route", "del", "local", local, "dev", "lo", "table", "local")
+    stranger.ip(version, "route", "replace", host, "via", api)
+    with (
+        world.hub.capture("api") as seen,
+        stranger.within(lambda: socket.socket(family)) as sock,
+    ):
+        sock.settimeout(0.5)
+        sock.bind((stranger.addresses[ipv6], 0))
+        with pytest.raises(OSError, match=r"timed out|unreachable|No route"):
+            sock.connect((host, APP))
+        assert seen.shows(socket.inet_pton(family, host))
+        # The stranger's kernel hears no answer from a loopback address. Others would.
+        assert not seen.from_address(host)
+    assert world.api.connections() == before

@@ -140,6 +140,18 @@ PACKETS: dict[str, Packet] = {
         "the sidecar to another pod", PEER, 8080, "eth0", PROXY, PROXY
     ),
     "another-pod-to-the-app": Packet("another pod to the application", POD, 80, "eth0"),
+    "another-pod-to-elsewhere": Packet(
+        "another pod to another address, by way of this pod: the kernel drops it",
+        SERVICE,
+        80,
+        "eth0",
+    ),
+    "another-pod-to-loopback": Packet(
+        "another pod to 127.0.0.1 of this one: the kernel drops it",
+        LOOPBACK,
+        8080,
+        "eth0",
+    ),
     "another-pod-to-the-inbound-listener": Packet(
         "another pod to 15006: there, with no other destination: refused",
         POD,
@@ -173,7 +185,7 @@ def rule_for(packet: Packet, redirect: Redirect, family: Family) -> Rule | None:
     if packet.protocol != "tcp":  # the jumps into our chains take TCP alone
         return None
     chain = (
-        rules.inbound(redirect)
+        rules.inbound(redirect, family)
         if packet.uid is None
         else rules.outbound(redirect, family)
     )
@@ -185,6 +197,7 @@ def _fits(rule: Rule, packet: Packet, family: Family) -> bool:
     interface = rule.in_interface if packet.uid is None else rule.out_interface
     return (
         (rule.destination is None or address in rule.destination)
+        and not (rule.elsewhere and packet.to in {POD, LOOPBACK})
         and interface in {None, packet.interface}
         and rule.uid in {None, packet.uid}
         and rule.gid in {None, packet.gid}

@@ -38,8 +38,8 @@ def has(tables: MemoryTables, redirect: Redirect) -> bool:
 def test_both_families_get_their_rules() -> None:
     found = kernel(Backend.NFT)
     assert put(found) == [
-        "ipv4 (nft): 8 rules in place",
-        "ipv6 (nft): 8 rules in place",
+        "ipv4 (nft): 10 rules in place",
+        "ipv6 (nft): 10 rules in place",
     ]
     assert all(has(each, Redirect()) for each in found[0])
 
@@ -48,7 +48,7 @@ def test_applying_twice_writes_nothing_the_second_time() -> None:
     found = kernel(Backend.NFT, Backend.LEGACY)
     put(found)
     before = state(found)
-    assert put(found)[0] == "ipv4 (nft): nothing to change, 8 rules"
+    assert put(found)[0] == "ipv4 (nft): nothing to change, 10 rules"
     assert state(found) == before
     assert [each.written for each in chain(*found)] == [1, 1, 0, 0]
 
@@ -124,7 +124,7 @@ def test_without_ipv6_tables_it_goes_on_where_there_is_no_ipv6(when: str) -> Non
     said = put(found)
     assert said[1].startswith("ipv6: this kernel has no tables for it")
     assert has(ipv4, Redirect())
-    assert put(found)[0] == "ipv4 (legacy): nothing to change, 8 rules"
+    assert put(found)[0] == "ipv4 (legacy): nothing to change, 10 rules"
 
 
 def test_without_ipv6_tables_an_ipv6_address_is_an_open_door() -> None:
@@ -150,7 +150,7 @@ def test_the_backend_that_has_rules_already_is_taken(rules: str) -> None:
         put(found[1:], OTHER)
     else:
         found[1][1].chains["OUTPUT"] = [rules]
-    assert put(found)[0] == "ipv4 (legacy): 8 rules in place"
+    assert put(found)[0] == "ipv4 (legacy): 10 rules in place"
 
 
 def test_ours_in_another_backend_are_taken_away() -> None:
@@ -158,8 +158,8 @@ def test_ours_in_another_backend_are_taken_away() -> None:
     put(found[1:])
     said = apply(Redirect(), pairs(found), Backend.NFT, ())
     assert said[2:] == [
-        "ipv4 (legacy): 8 rules removed",
-        "ipv6 (legacy): 8 rules removed",
+        "ipv4 (legacy): 10 rules removed",
+        "ipv6 (legacy): 10 rules removed",
     ]
     assert not parse_saved(found[1][0].read()).owned
 
@@ -167,10 +167,10 @@ def test_ours_in_another_backend_are_taken_away() -> None:
 def test_a_backend_that_does_not_work_gives_way_to_the_next() -> None:
     found = kernel(Backend.NFT, Backend.LEGACY)
     found[0][0].refuses = BROKEN
-    assert put(found)[0] == "ipv4 (legacy): 8 rules in place"
+    assert put(found)[0] == "ipv4 (legacy): 10 rules in place"
     found = kernel(Backend.NFT, Backend.LEGACY)
     found[0][0].unreadable = BROKEN
-    assert put(found)[0] == "ipv4 (legacy): 8 rules in place"
+    assert put(found)[0] == "ipv4 (legacy): 10 rules in place"
 
 
 def test_a_backend_that_was_asked_for_does_not_give_way() -> None:

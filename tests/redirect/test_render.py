@@ -19,6 +19,7 @@ LINE = re.compile(
     r"\*nat|COMMIT|:SIDECAR_(INBOUND|OUTBOUND) - \[0:0\]"
     r"|-A (SIDECAR_(INBOUND|OUTBOUND)|PREROUTING|OUTPUT)( -d [0-9a-f:./]+)?"
     r"( -[io] [A-Za-z0-9_.@-]+)? -p tcp( -m owner --[ug]id-owner [0-9]+)?"
+    r"( -m addrtype ! --dst-type LOCAL)?"
     r"( -m multiport --dports [0-9:,]+)? -m comment --comment sidecar/[a-z-]+"
     r" -j (RETURN|REDIRECT --to-ports [0-9]+|SIDECAR_INBOUND|SIDECAR_OUTBOUND)"
 )
@@ -98,6 +99,6 @@ def test_removing_empties_the_chains_before_it_drops_them() -> None:
 
 
 def test_nothing_is_nothing_and_counts_none() -> None:
-    assert (bool(NOTHING), NOTHING.count, OURS.count) == (False, 0, 8)
+    assert (bool(NOTHING), NOTHING.count, OURS.count) == (False, 0, 10)
     assert not NOTHING.same_as(OURS)
     assert not OURS.same_as(Owned(OURS.chains, ()))
