@@ -176,6 +176,14 @@ def test_without_permission_nothing_is_done(
     assert space.rules(backend) == before
 
 
+def test_two_capabilities_are_enough(space: Namespace, backend: Backend) -> None:
+    bound = ("--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all")
+    for words in (("apply", "--backend", backend), ("apply",), ("remove",)):
+        command = (sys.executable, "-m", "sidecar", "redirect", *words)
+        said = space.run(require("setpriv"), *bound, *command)
+        assert said.count("10 rules") == 2
+
+
 def test_bad_options_change_nothing(space: Namespace, backend: Backend) -> None:
     space.redirect("apply", "--backend", backend)
     before = space.rules(backend)
