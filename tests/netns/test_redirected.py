@@ -139,10 +139,7 @@ def test_probes_reach_the_sidecar_as_they_are(world: World, ipv6: bool) -> None:
 
 def test_a_destination_without_a_route_is_not_reached(world: World, ipv6: bool) -> None:
     host, path = world.stranger.addresses[ipv6], marker()
-    with world.frontend.pod.connect(host, APP) as sock:
-        source = name_of_any(sock)
-        with pytest.raises(ConnectionResetError):
-            ask(sock, path)
+    source = turned_away(world.frontend.pod, host, APP, path)
     record = record_of(world.frontend, source)
     assert (record["outcome"], record["destination"]) == ("no_route", at(host, APP))
     assert path not in world.applications["stranger", APP].reached
