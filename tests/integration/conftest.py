@@ -213,6 +213,14 @@ def curl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def was_reset(answer: subprocess.CompletedProcess[str]) -> bool:
+    """Tell whether curl was reset: before its own look, or while it spoke or read.
+
+    7, 35, 55 and 56 (libcurl-errors(3)) say when; an empty answer would be 52.
+    """
+    return answer.returncode in {7, 35, 55, 56} and not answer.stdout
+
+
 def read_to_end(sock: socket.socket) -> bytes:
     """Read until the peer ends; raises ConnectionResetError if it resets."""
     parts = []
