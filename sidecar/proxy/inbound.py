@@ -47,7 +47,9 @@ async def carry(
     Cancellation:
         Both legs are reset at once and bytes in flight are lost.
     """
-    destination = connection.destination = find_destination(client, listener)
+    destination = connection.destination = find_destination(
+        client, listener, local_only=True
+    )
     addresses = mesh.hosts.addresses(destination.host)
     plan = plan_inbound(mesh.config.inbound, destination, addresses, mesh.own)
     first = b""

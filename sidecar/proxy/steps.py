@@ -11,6 +11,7 @@ import trio
 from sidecar.config.model import ORIGINAL, Endpoint
 from sidecar.net import dial, original_dst
 from sidecar.net.addr import endpoint_of
+from sidecar.net.local import is_local
 from sidecar.proxy.outcome import Refused
 from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.errors import HandshakeError
@@ -34,11 +35,17 @@ _DIAL_OUTCOMES: Final[dict[int | None, Outcome]] = {
 }
 
 
-def find_destination(sock: socket.socket, listener: Listener) -> Endpoint:
+def find_destination(
+    sock: socket.socket, listener: Listener, *, local_only: bool = False
+) -> Endpoint:
     """Say where the accepted *sock* is meant to go.
 
+    With *local_only* a redirected connection must be meant for an address of ours:
+    a neighbour may send packets for others through us, and iptables redirects them,
+    too, unless told otherwise. Carried on, they would make us an open proxy.
+
     Raises:
-        Refused: The kernel does not know.
+        Refused: The kernel does not know, or it is not for us.
     """
     if isinstance(listener.destination, Endpoint):
         return listener.destination
@@ -48,6 +55,9 @@ def find_destination(sock: socket.socket, listener: Listener) -> Endpoint:
             Outcome.NO_DESTINATION,
             f"destination: {ORIGINAL}, but the connection was not redirected",
         )
+    if local_only and not is_local(found.host):
+        detail = f"redirected to us, but {found} is not an address of ours"
+        raise Refused(Outcome.NO_DESTINATION, detail)
     return found
 
 

@@ -46,6 +46,26 @@ def test_a_fixed_destination_is_taken_as_it_is() -> None:
         assert find_destination(sock, Listener(LISTEN, THERE)) == THERE
 
 
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [("127.0.0.2", True), ("192.0.2.1", False), ("2001:db8::1", False)],
+)
+def test_a_neighbour_s_packets_for_others_are_not_carried_on(
+    monkeypatch: pytest.MonkeyPatch, host: str, ours: bool
+) -> None:
+    there = Endpoint(host, 8080)
+    monkeypatch.setattr(original_dst, "original_dst", lambda _: there)
+    listener = Listener(LISTEN, ORIGINAL)
+    with socket.socket() as sock:
+        assert find_destination(sock, listener) == there
+        if ours:
+            assert find_destination(sock, listener, local_only=True) == there
+        else:
+            with pytest.raises(Refused) as caught:
+                find_destination(sock, listener, local_only=True)
+            assert caught.value.outcome is Outcome.NO_DESTINATION
+
+
 def test_a_redirected_connection_is_asked_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
