@@ -292,7 +292,6 @@ def test_a_way_back_to_ourselves_is_refused_and_is_no_loop(town: Town) -> None:
     with town.client(f"{own}:{port}", telemetry={"listen": f"0.0.0.0:{port}"}) as it:
         for _ in range(3):
             with tcp(data_port(it)) as sock:
-                sock.sendall(HTTP)
                 assert ending(sock) == "reset"
         records = it.wait_for_records(3)
         loops = it.metrics().sum(
