@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -21,11 +20,11 @@ from sidecar.assembly import (
     not_reloaded,
 )
 from sidecar.config.check import check
-from sidecar.config.files import UnreadableError, read_bounded
 from sidecar.config.problems import ConfigError
 from sidecar.policy.compile import compile_policy
 from sidecar.proxy.routes import RouteTable
 from sidecar.telemetry.log import set_level
+from sidecar.watched_files import contents, look, named_files, touched_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +52,6 @@ _SETTLE_SECONDS: Final = 0.1
 _AGAIN_SECONDS: Final = 60.0
 # File systems take the time of a change from a clock that ticks a few times a second.
 _CLOCK_TICK: Final = timedelta(seconds=1)
-_LARGEST: Final = 64 * 1024 * 1024
 _WHATS: Final[tuple[What, ...]] = ("config", "policy", "identity")
 
 
@@ -91,21 +89,21 @@ class Reloader:
         A look costs a system call for each file. They are read, in a thread, only
         when one of them is another file than before.
         """
-        looked = self._look()
-        seen = await _in_thread(self._contents)
-        if self._touched_since(self._checked_at - _CLOCK_TICK):
+        looked = look(self._files())
+        seen = await _in_thread(contents, self._files())
+        if touched_since(self._files(), self._checked_at - _CLOCK_TICK):
             await self.reload()
         while True:
             await trio.sleep(_LOOK_SECONDS)
-            now = self._look()
+            now = look(self._files())
             if now != looked:
                 await trio.sleep(_SETTLE_SECONDS)
-                if self._look() != now:
+                if look(self._files()) != now:
                     continue  # still being written: look again in a second
                 looked = now
-                contents = await _in_thread(self._contents)
-                if contents != seen:
-                    seen = contents
+                read = await _in_thread(contents, self._files())
+                if read != seen:
+                    seen = read
                     await self.reload()
             if self._is_time_to_try_again():
                 await self.reload()
@@ -201,50 +199,8 @@ class Reloader:
         for name, bundle in material.bundles.items():
             metrics.bundle_loaded(name, bundle.expires())
 
-    def _look(self) -> list[tuple[int, ...]]:
-        """Tell files apart by what stat(2) says of where their names lead now."""
-        found: list[tuple[int, ...]] = []
-        for path in sorted(self._files()):
-            try:
-                stat = path.stat()
-            except OSError as error:
-                found.append((error.errno or 0,))
-            else:
-                found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
-        return found
-
-    def _touched_since(self, moment: datetime) -> bool:
-        """Tell whether a file has become another one since *moment*, or is gone."""
-        try:
-            newest = max(path.stat().st_ctime for path in self._files())
-        except OSError:
-            return True
-        return newest >= moment.timestamp()
-
-    def _contents(self) -> bytes:
-        """Digest the files that the configuration in force names, and itself."""
-        digest = sha256()
-        for path in sorted(self._files()):
-            try:
-                data = read_bounded(path, _LARGEST)
-            except UnreadableError as error:
-                data = str(error).encode()
-            digest.update(str(path).encode() + b"\0" + sha256(data).digest())
-        return digest.digest()
-
     def _files(self) -> set[Path]:
-        config = self._checked.config
-        identity = config.identity
-        named = (
-            self._path,
-            config.policy,
-            identity.certificate_chain,
-            identity.private_key,
-            identity.name_bundle,
-            identity.crl,
-            *identity.trust_bundles.values(),
-        )
-        return {path for path in named if path is not None}
+        return {*named_files(self._path, self._checked.config)}
 
 
 async def _in_thread(read: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
