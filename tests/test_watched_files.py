@@ -58,7 +58,8 @@ def test_what_was_touched_since_is_told_and_so_is_what_is_gone(
 ) -> None:
     newest = max(path.stat().st_ctime for path in files)
     moment = dt.datetime.fromtimestamp(newest, dt.UTC)
-    assert touched_since(files, moment)
-    assert not touched_since(files, moment + dt.timedelta(seconds=1))
+    second = dt.timedelta(seconds=1)
+    assert touched_since(files, moment - second)
+    assert not touched_since(files, moment + second)
     files[1].unlink()
-    assert touched_since(files, moment + dt.timedelta(seconds=1))
+    assert touched_since(files, moment + second)
