@@ -170,7 +170,13 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
     assert value["inbound"] == {
         "listeners": [{"listen": "[::]:15006", "destination": "original"}],
         "mode": "strict",
-        "ports": {"8080": {"mode": "permissive", "missing_certificate": "alert"}},
+        "ports": {
+            "8080": {
+                "mode": "permissive",
+                "missing_certificate": "alert",
+                "proxy_protocol": "none",
+            }
+        },
     }
     assert value["outbound"] == {
         "listeners": [{"listen": "127.0.0.1:9000", "destination": "api.svc:443"}],

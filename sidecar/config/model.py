@@ -82,12 +82,23 @@ class MissingCertificate(StrEnum):
     """A readable answer for an HTTP caller."""
 
 
+class ProxyProtocol(StrEnum):
+    """What the application is told of its caller, before the caller's first byte."""
+
+    NONE = "none"
+    ADDRESSES = "addresses"
+    """A header of the PROXY protocol, with where the connection came from and went."""
+    TLS = "tls"
+    """The same, with what TLS says: who the peer is, version, cipher and the like."""
+
+
 @frozen
 class PortSettings:
     """What one destination port does differently."""
 
     mode: Mode | None = None
     missing_certificate: MissingCertificate = MissingCertificate.ALERT
+    proxy_protocol: ProxyProtocol = ProxyProtocol.NONE
 
 
 @frozen
@@ -113,6 +124,11 @@ class Inbound:
             if settings is None
             else settings.missing_certificate
         )
+
+    def proxy_protocol(self, port: int) -> ProxyProtocol:
+        """What the application is told of its caller on a destination port."""
+        settings = self.ports.get(port)
+        return ProxyProtocol.NONE if settings is None else settings.proxy_protocol
 
 
 class RouteMode(StrEnum):

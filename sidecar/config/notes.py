@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.listening import is_local
-from sidecar.config.model import ORIGINAL, Endpoint, Mode, NameKind
+from sidecar.config.model import ORIGINAL, Endpoint, Mode, NameKind, ProxyProtocol
 from sidecar.config.place import Finding, Index, Place, written
 from sidecar.config.route_order import fixed_without_route, hidden_routes
 from sidecar.policy.pattern import SpiffePattern, Unauthenticated
@@ -23,6 +23,7 @@ def notes_on_config(config: Config) -> Iterator[Finding]:
         _on_bundles,
         _on_inbound,
         _on_ports,
+        _on_headers,
         _on_outbound,
         hidden_routes,
         fixed_without_route,
@@ -60,6 +61,15 @@ def _on_ports(config: Config) -> Iterator[Finding]:
             ports = ", ".join(map(str, sorted(reached)))
             what = f"no effect: no listener has this destination port, only {ports}"
             yield Finding(("inbound", "ports", port), what)
+
+
+def _on_headers(config: Config) -> Iterator[Finding]:
+    inbound = config.inbound
+    for port, settings in inbound.ports.items():
+        told, mode = settings.proxy_protocol, inbound.mode_of(port)
+        if told is ProxyProtocol.TLS and mode is Mode.DISABLED:
+            what = "the same as 'addresses': a port in mode 'disabled' has no TLS"
+            yield Finding(("inbound", "ports", port, "proxy_protocol"), what)
 
 
 def _on_outbound(config: Config) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from sidecar.config.model import ORIGINAL, MissingCertificate
+from sidecar.config.model import ORIGINAL, MissingCertificate, ProxyProtocol
 from sidecar.config.moments import seen_from, stamp
 from sidecar.config.problems import ConfigError, headline, listing
 from sidecar.policy.model import Default
@@ -25,6 +25,13 @@ _DEFAULTS: Final = {
     Default.DENY: "is refused",
     Default.AUDIT: "passes, and is recorded as what would be refused",
     Default.ALLOW: "passes",
+}
+
+
+_HEADERS: Final = {
+    ProxyProtocol.NONE: "",
+    ProxyProtocol.ADDRESSES: ", PROXY protocol with addresses",
+    ProxyProtocol.TLS: ", PROXY protocol with addresses and TLS",
 }
 
 
@@ -82,7 +89,8 @@ def _inbound(inbound: Inbound) -> Iterator[str]:
     for port in sorted(inbound.ports):
         missing = inbound.missing_certificate(port) is MissingCertificate.HTTP_400
         told = ", HTTP 400 without a certificate" if missing else ""
-        yield f"port {port}: {inbound.mode_of(port)}{told}"
+        header = _HEADERS[inbound.proxy_protocol(port)]
+        yield f"port {port}: {inbound.mode_of(port)}{told}{header}"
 
 
 def _policy(policy: Policy) -> str:

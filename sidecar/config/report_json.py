@@ -53,6 +53,7 @@ def _inbound_value(inbound: Inbound) -> dict[str, Any]:
         str(port): {
             "mode": str(inbound.mode_of(port)),
             "missing_certificate": str(inbound.missing_certificate(port)),
+            "proxy_protocol": str(inbound.proxy_protocol(port)),
         }
         for port in inbound.ports
     }

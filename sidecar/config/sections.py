@@ -21,6 +21,7 @@ from sidecar.config.model import (
     Outbound,
     OutboundDefault,
     PortSettings,
+    ProxyProtocol,
     Route,
     RouteMode,
     Tls,
@@ -70,7 +71,11 @@ _LISTENER: Final = reader_of(
 )
 _PORT_SETTINGS: Final = reader_of(
     PortSettings,
-    {"mode": choice(Mode), "missing_certificate": choice(MissingCertificate)},
+    {
+        "mode": choice(Mode),
+        "missing_certificate": choice(MissingCertificate),
+        "proxy_protocol": choice(ProxyProtocol),
+    },
 )
 _ROUTE: Final = reader_of(
     Route,

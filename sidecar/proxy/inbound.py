@@ -10,6 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from sidecar.policy.evaluate import evaluate
+from sidecar.proxy.announce import announce, header_of
 from sidecar.proxy.missing_certificate import NoCertificate, answer_http
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.plan import Detect, PassThrough, Reject, Terminate, plan_inbound
@@ -66,7 +67,11 @@ async def carry(
 
     _authorize(mesh, connection, destination.port)
 
+    told = mesh.config.inbound.proxy_protocol(destination.port)
+    header = header_of(client, listener, connection, told)
     upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+    if header:
+        await announce(upstream, header, mesh.config.limits.connect_seconds)
     connection.flow = (
         PlainFlow(client, upstream, first)
         if session is None

@@ -30,6 +30,7 @@ from sidecar.config.model import (
     Outbound,
     OutboundDefault,
     PortSettings,
+    ProxyProtocol,
     Route,
     RouteMode,
     Tls,
@@ -69,7 +70,7 @@ inbound:
   mode: strict
   ports:
     9090: {mode: permissive}
-    8080: {missing_certificate: http-400}
+    8080: {missing_certificate: http-400, proxy_protocol: tls}
 outbound:
   listeners:
     - {listen: "127.0.0.1:15001", destination: original}
@@ -129,7 +130,10 @@ def test_every_key_has_its_effect(write: Write) -> None:
             mode=Mode.STRICT,
             ports={
                 9090: PortSettings(mode=Mode.PERMISSIVE),
-                8080: PortSettings(missing_certificate=MissingCertificate.HTTP_400),
+                8080: PortSettings(
+                    missing_certificate=MissingCertificate.HTTP_400,
+                    proxy_protocol=ProxyProtocol.TLS,
+                ),
             },
         ),
         outbound=Outbound(
@@ -378,6 +382,13 @@ BAD: list[tuple[str, list[str]]] = [
         [
             "5: inbound.ports.8080.missing_certificate: expected one of 'alert', "
             "'http-400', got 'http' (did you mean 'http-400'?)"
+        ],
+    ),
+    (
+        LEAST + "inbound:\n  ports:\n    8080: {proxy_protocol: address}",
+        [
+            "5: inbound.ports.8080.proxy_protocol: expected one of 'none', "
+            "'addresses', 'tls', got 'address' (did you mean 'addresses'?)"
         ],
     ),
     (

@@ -13,6 +13,7 @@ from sidecar.config.model import (
     Mode,
     NameKind,
     PortSettings,
+    ProxyProtocol,
     UnixSocket,
 )
 
@@ -36,6 +37,7 @@ def test_a_port_without_settings_has_those_of_all_ports() -> None:
     inbound = Inbound(mode=Mode.PERMISSIVE)
     assert inbound.mode_of(8080) is Mode.PERMISSIVE
     assert inbound.missing_certificate(8080) is MissingCertificate.ALERT
+    assert inbound.proxy_protocol(8080) is ProxyProtocol.NONE
 
 
 def test_a_port_overrides_one_thing_and_inherits_the_other() -> None:
@@ -43,12 +45,16 @@ def test_a_port_overrides_one_thing_and_inherits_the_other() -> None:
         ports={
             8080: PortSettings(missing_certificate=MissingCertificate.HTTP_400),
             9090: PortSettings(mode=Mode.DISABLED),
+            9091: PortSettings(proxy_protocol=ProxyProtocol.TLS),
         }
     )
     assert inbound.mode_of(8080) is Mode.STRICT
     assert inbound.missing_certificate(8080) is MissingCertificate.HTTP_400
     assert inbound.mode_of(9090) is Mode.DISABLED
     assert inbound.missing_certificate(9090) is MissingCertificate.ALERT
+    assert inbound.proxy_protocol(9090) is ProxyProtocol.NONE
+    assert inbound.mode_of(9091) is Mode.STRICT
+    assert inbound.proxy_protocol(9091) is ProxyProtocol.TLS
 
 
 def test_nothing_said_is_the_safe_thing() -> None:

@@ -92,6 +92,15 @@ def test_a_plain_configuration_gets_no_note(text: str) -> None:
             ],
         ),
         (
+            FIXED
+            + "  ports: {8080: {mode: disabled, proxy_protocol: tls},"
+            + " 9090: {mode: permissive, proxy_protocol: tls}}",
+            [
+                "inbound.ports.8080.proxy_protocol: the same as 'addresses': a port "
+                "in mode 'disabled' has no TLS"
+            ],
+        ),
+        (
             f"outbound: {{{ROUTES}}}",
             ["outbound: no effect: it has no listeners"],
         ),

@@ -24,7 +24,8 @@ inbound:
   listeners:
   - {listen: "[::]:15006", destination: original}
   - {listen: "0.0.0.0:8443", destination: "127.0.0.1:8080"}
-  ports: {9090: {mode: permissive}, 8080: {missing_certificate: http-400}}
+  ports: {9090: {mode: permissive}, 8080: {missing_certificate: http-400, proxy_protocol: tls},
+    8081: {proxy_protocol: addresses}}
 outbound:
   listeners:
   - {listen: "127.0.0.1:15001", destination: original}
@@ -61,7 +62,9 @@ def test_a_sound_configuration_is_summed_up(write: Write) -> None:
         "             peers by dns and subject: 1 root",
         "  inbound    [::]:15006 to where it was going, strict",
         "             0.0.0.0:8443 to 127.0.0.1:8080, strict",
-        "             port 8080: strict, HTTP 400 without a certificate",
+        "             port 8080: strict, HTTP 400 without a certificate, PROXY protocol "
+        "with addresses and TLS",
+        "             port 8081: strict, PROXY protocol with addresses",
         "             port 9090: permissive",
         "  policy     policy.yaml: 3 rules (2 allow, 1 deny, 1 of them dry run), "
         "anything else is refused",
@@ -73,7 +76,7 @@ def test_a_sound_configuration_is_summed_up(write: Write) -> None:
         "             anything else: deny",
         "  admin      0.0.0.0:15000",
         "  telemetry  0.0.0.0:15020",
-        "  note: sidecar.yaml:24: admin.listen: 0.0.0.0:15000 is reachable from other "
+        "  note: sidecar.yaml:25: admin.listen: 0.0.0.0:15000 is reachable from other "
         "machines, and whoever reaches it may change state",
     ]
 

@@ -29,7 +29,7 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
         "ok": True,
         "problems": [],
         "notes": [
-            "sidecar.yaml:23: admin.listen: 0.0.0.0:15000 is reachable from other "
+            "sidecar.yaml:24: admin.listen: 0.0.0.0:15000 is reachable from other "
             "machines, and whoever reaches it may change state"
         ],
         "identity": {
@@ -45,8 +45,21 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
             ],
             "mode": "strict",
             "ports": {
-                "9090": {"mode": "permissive", "missing_certificate": "alert"},
-                "8080": {"mode": "strict", "missing_certificate": "http-400"},
+                "9090": {
+                    "mode": "permissive",
+                    "missing_certificate": "alert",
+                    "proxy_protocol": "none",
+                },
+                "8080": {
+                    "mode": "strict",
+                    "missing_certificate": "http-400",
+                    "proxy_protocol": "tls",
+                },
+                "8081": {
+                    "mode": "strict",
+                    "missing_certificate": "alert",
+                    "proxy_protocol": "addresses",
+                },
             },
         },
         "policy": {
