@@ -111,7 +111,7 @@ need_test_programs() {
     local pair
     for pair in curl:curl openssl:openssl nginx:nginx promtool:prometheus \
         ps:procps strace:strace wrk:wrk ip:iproute2 iptables:iptables \
-        tcpdump:tcpdump buildah:buildah debootstrap:debootstrap; do
+        tcpdump:tcpdump buildah:buildah debootstrap:debootstrap haproxy:haproxy; do
         command -v "${pair%%:*}" >/dev/null || need "${pair%%:*}" "${pair##*:}"
     done
     if ! command -v nginx >/dev/null || ! has_stream_module; then

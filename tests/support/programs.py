@@ -14,6 +14,7 @@ _DEBIAN = {
     "buildah": "buildah",
     "curl": "curl",
     "debootstrap": "debootstrap",
+    "haproxy": "haproxy",
     "ip": "iproute2",
     "iptables": "iptables",
     "nginx": "nginx",
