@@ -1,0 +1,200 @@
+"""The containers and volumes that a pod gets, as Kubernetes writes them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sidecar.config.app_probes import VARIABLE
+from sidecar.injector.model import (
+    INIT,
+    SIDECAR,
+    TELEMETRY_PORT,
+    IdentitySource,
+    IdentityVolume,
+    InjectionSettings,
+    Resources,
+)
+from sidecar.redirect.options import OPTIONS
+
+CONFIG_VOLUME: Final = "sidecar-config"
+IDENTITY_VOLUME: Final = "sidecar-identity"
+RUN_VOLUME: Final = "sidecar-run"
+VOLUMES: Final = (CONFIG_VOLUME, IDENTITY_VOLUME, RUN_VOLUME)
+
+_CONFIG: Final = "/etc/sidecar"
+_DRIVERS: Final = {
+    IdentitySource.CSI: "spiffe.csi.cert-manager.io",
+    IdentitySource.SPIRE: "csi.spiffe.io",
+}
+_MOUNTS: Final = {
+    IdentitySource.CSI: "/var/run/secrets/spiffe.io",
+    IdentitySource.SPIRE: "/spiffe-workload-api",
+    IdentitySource.SECRET: "/run/sidecar",
+}
+_VARIABLES: Final = {each.name: each.variable for each in OPTIONS}
+_WAIT_SECONDS: Final = 60
+
+
+def sidecar_container(settings: InjectionSettings, app_probes: str) -> dict[str, Any]:
+    """Give the container that carries the pod's TCP.
+
+    Args:
+        settings: Those of the pod.
+        app_probes: What goes into the variable; empty, where there are none.
+    """
+    args = ["run", "--config", f"{_CONFIG}/sidecar.yaml"]
+    if settings.log_level is not None:
+        args += ["--log-level", str(settings.log_level)]
+    container: dict[str, Any] = {
+        "name": SIDECAR,
+        **_image(settings, settings.image),
+        "args": args,
+        "ports": [{"name": "sidecar-metrics", "containerPort": TELEMETRY_PORT}],
+        "env": [{"name": VARIABLE, "value": app_probes}] if app_probes else [],
+        "resources": _resources(settings.resources),
+        **_probes(settings),
+        "securityContext": {
+            "runAsUser": settings.proxy_uid,
+            "runAsGroup": settings.proxy_gid,
+            "runAsNonRoot": True,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [
+            {"name": CONFIG_VOLUME, "mountPath": _CONFIG, "readOnly": True},
+            {
+                "name": IDENTITY_VOLUME,
+                "mountPath": settings.identity.mount
+                or _MOUNTS[settings.identity.source],
+                "readOnly": True,
+            },
+        ],
+        # The last words of a sidecar that ended are in `kubectl describe pod`.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if settings.native:
+        container["restartPolicy"] = "Always"
+    elif settings.hold_application:
+        wait = ["sidecar", "wait", "--timeout", str(_WAIT_SECONDS)]
+        container["lifecycle"] = {"postStart": {"exec": {"command": wait}}}
+    return _without_empty(container)
+
+
+def init_container(settings: InjectionSettings) -> dict[str, Any]:
+    """Give the container that turns the pod's TCP to the sidecar."""
+    options = dict(settings.redirect.options)
+    for name in ("proxy_uid", "proxy_gid"):
+        options[name] = str(getattr(settings, name))
+    return _without_empty(
+        {
+            "name": INIT,
+            **_image(settings, settings.init_image or settings.image),
+            "args": ["redirect", "apply"],
+            "env": [
+                {"name": variable, "value": options[name]}
+                for name, variable in _VARIABLES.items()
+                if options.get(name)
+            ],
+            "resources": _resources(settings.init_resources),
+            "securityContext": {
+                "runAsUser": 0,
+                "runAsGroup": 0,
+                "runAsNonRoot": False,
+                "readOnlyRootFilesystem": True,
+                "allowPrivilegeEscalation": False,
+                "privileged": False,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            # Legacy iptables keeps its lock there.
+            "volumeMounts": [{"name": RUN_VOLUME, "mountPath": "/run"}],
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        }
+    )
+
+
+def volumes(settings: InjectionSettings, service_account: str) -> list[dict[str, Any]]:
+    """Give the volumes of both."""
+    found: list[dict[str, Any]] = [
+        {"name": CONFIG_VOLUME, "configMap": {"name": settings.config_map}},
+        {
+            "name": IDENTITY_VOLUME,
+            **_identity(settings.identity, settings.proxy_gid, service_account),
+        },
+    ]
+    if settings.redirect.enabled:
+        found.append({"name": RUN_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}})
+    return found
+
+
+def _identity(
+    identity: IdentityVolume, group: int, service_account: str
+) -> dict[str, Any]:
+    """Give the volume, so that the sidecar's group can read it.
+
+    The pod's own `fsGroup` would do that too, and change the application's volumes.
+    """
+    if identity.source is IdentitySource.SECRET:
+        # Only the sidecar mounts it; who else is in its container?
+        name = identity.secret.replace("{service_account}", service_account)
+        return {"secret": {"secretName": name, "defaultMode": 0o444}}
+    driver = identity.driver or _DRIVERS[identity.source]
+    csi: dict[str, Any] = {"driver": driver, "readOnly": True}
+    if identity.source is IdentitySource.CSI:
+        csi["volumeAttributes"] = {f"{driver}/fs-group": str(group)}
+    return {"csi": csi}
+
+
+def _probes(settings: InjectionSettings) -> dict[str, Any]:
+    def probe(path: str, period: int, failures: int) -> dict[str, Any]:
+        return {
+            "httpGet": {"path": path, "port": TELEMETRY_PORT, "scheme": "HTTP"},
+            "periodSeconds": period,
+            "timeoutSeconds": 3,
+            "failureThreshold": failures,
+        }
+
+    probes = {
+        "readinessProbe": probe("/readyz", 5, 3),
+        "livenessProbe": probe("/livez", 10, 6),
+    }
+    if settings.hold_application:
+        # What comes after a native sidecar waits for this one.
+        probes = {"startupProbe": probe("/readyz", 1, 120), **probes}
+    return probes
+
+
+def _image(settings: InjectionSettings, image: str) -> dict[str, Any]:
+    policy = settings.image_pull_policy
+    return {"image": image, "imagePullPolicy": str(policy) if policy else None}
+
+
+def _resources(resources: Resources) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "requests": _without_empty(
+                {
+                    "cpu": resources.cpu_request,
+                    "memory": resources.memory_request,
+                }
+            ),
+            "limits": _without_empty(
+                {
+                    "cpu": resources.cpu_limit,
+                    "memory": resources.memory_limit,
+                }
+            ),
+        }
+    )
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is None or holds nothing; numbers and flags stay."""
+    return {
+        key: value
+        for key, value in fields.items()
+        if value is not None and value not in ([], {})
+    }

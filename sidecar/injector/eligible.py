@@ -1,0 +1,130 @@
+"""Whether a pod gets the sidecar, and what keeps it from having one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sidecar.injector.additions import VOLUMES
+from sidecar.injector.annotations import parse_switch
+from sidecar.injector.model import (
+    INIT,
+    INJECT,
+    INJECTED,
+    PORTS,
+    SIDECAR,
+    STATUS,
+    InjectionContext,
+    InjectionSettings,
+)
+from sidecar.injector.pod import mapping_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sidecar.injector.pod import Container, Pod
+
+_SYSTEM: Final = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+_MIRROR: Final = "kubernetes.io/config.mirror"
+_CONFIG_SOURCE: Final = "kubernetes.io/config.source"
+
+
+def why_not(pod: Pod, context: InjectionContext) -> str | None:
+    """Say why a pod stays without the sidecar, and well so; None where it does not.
+
+    Raises:
+        ValueError: Somebody says whether it should, but not in a word for it.
+    """
+    said = _said(pod, context)
+    if said is not None:
+        return said
+    spec = pod.spec
+    if spec.get("hostNetwork") is True:
+        return "it uses the network of its node, which the sidecar would redirect whole"
+    if (
+        _MIRROR in pod.annotations
+        or pod.annotations.get(_CONFIG_SOURCE, "api") != "api"
+    ):
+        return "it is a static pod, which its node made from a file"
+    system = mapping_of(spec, "os").get("name") or mapping_of(spec, "nodeSelector").get(
+        "kubernetes.io/os"
+    )
+    if system == "windows":
+        return "it runs on Windows"
+    if context.namespace in _SYSTEM:
+        return f"the namespace {context.namespace} is of Kubernetes itself"
+    if STATUS in pod.annotations and is_there(pod):
+        return "it has the sidecar already"
+    return None
+
+
+def is_there(pod: Pod) -> bool:
+    """Tell whether one of the containers is called like ours."""
+    return any(each.name == SIDECAR for each in pod.containers)
+
+
+def _said(pod: Pod, context: InjectionContext) -> str | None:
+    for who, there in (
+        ("the label of the pod", pod.labels),
+        ("the annotation of the pod", pod.annotations),
+        (f"the label of the namespace {context.namespace}", context.namespace_labels),
+    ):
+        if (text := there.get(INJECT)) is None:
+            continue
+        try:
+            wanted = parse_switch(text)
+        except ValueError as error:
+            raise ValueError(f"{who}, {INJECT}: {error}") from None
+        return None if wanted else f"{who} says {INJECT}: {text}"
+    return None if context.enabled else f"neither it nor its namespace says {INJECT}"
+
+
+def conflicts(pod: Pod, settings: InjectionSettings) -> Iterator[str]:
+    """Find what would break, or pass by the sidecar, were it injected."""
+    if STATUS in pod.annotations:
+        yield (
+            f"annotation {STATUS}: it says that the sidecar is there, which it is not:"
+            " remove the annotation"
+        )
+    if pod.labels.get(INJECTED, "true") != "true":
+        yield f"label {INJECTED}: it is set by injection: remove it"
+    for container in pod.containers:
+        if container.name in {SIDECAR, INIT}:
+            yield (
+                f"{container.place}: the sidecar's own container has this name:"
+                " give it another"
+            )
+        yield from _ports(container)
+        if settings.native or container.lives_on:
+            yield from _user(pod, container, settings)
+    for name in sorted({*VOLUMES} & {*pod.volumes}):
+        yield (
+            f"spec.volumes[{name}]: a volume of the sidecar has this name:"
+            " give it another"
+        )
+
+
+def _ports(container: Container) -> Iterator[str]:
+    for port in container.ports:
+        number = port.get("containerPort")
+        if number in PORTS and port.get("protocol", "TCP") == "TCP":
+            yield (
+                f"{container.place}.ports: the sidecar listens on {number} in the same"
+                " pod: let the application use another port"
+            )
+
+
+def _user(pod: Pod, container: Container, settings: InjectionSettings) -> Iterator[str]:
+    own, all_of = container.section("securityContext"), pod.spec.get("securityContext")
+    for key, ours in (
+        ("runAsUser", settings.proxy_uid),
+        ("runAsGroup", settings.proxy_gid),
+    ):
+        number = own.get(key)
+        if number is None:
+            number = (all_of or {}).get(key)
+        if number == ours:
+            yield (
+                f"{container.place}: {key} {ours} is the sidecar's, and what has it"
+                " passes by the sidecar, without mTLS and without policy: run the"
+                " application as another"
+            )

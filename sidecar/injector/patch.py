@@ -1,0 +1,152 @@
+"""One pure function from a pod and settings to a JSON patch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve
+
+from sidecar.config.app_probes import render_app_probes
+from sidecar.injector.additions import init_container, sidecar_container, volumes
+from sidecar.injector.annotations import AnnotationsError, with_annotations
+from sidecar.injector.edits import Edits
+from sidecar.injector.eligible import conflicts, why_not
+from sidecar.injector.model import (
+    INJECTED,
+    STATUS,
+    TELEMETRY_PORT,
+    Injection,
+    InjectionContext,
+    InjectionSettings,
+    Patched,
+    Refused,
+    Skipped,
+)
+from sidecar.injector.notes import notes_on
+from sidecar.injector.pod import Pod, PodError, names_of, read_pod
+from sidecar.injector.probes import ProbeError, Rewrite, rewrites_of
+from sidecar.injector.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROMETHEUS: Final = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(TELEMETRY_PORT),
+    "prometheus.io/path": "/metrics",
+}
+_ANNOTATIONS: Final = ("metadata", "annotations")
+
+
+def inject(
+    pod: Mapping[str, Any], context: InjectionContext, settings: InjectionSettings
+) -> Injection:
+    """Decide whether a pod gets the sidecar, and how.
+
+    Args:
+        pod: A pod, or the template of one; what it is made of is not trusted.
+        context: What is known beside it.
+        settings: Those of the mesh; annotations change them for this pod.
+
+    Returns:
+        A pod that has been patched is skipped. No exception escapes.
+    """
+    try:
+        read = read_pod(pod)
+        if reason := why_not(read, context):
+            return Skipped(reason)
+    except PodError as error:
+        return Refused(error.problems)
+    except ValueError as error:
+        return Refused((str(error),))
+    if context.kubernetes_version is not None:
+        settings = evolve(settings, kubernetes_version=context.kubernetes_version)
+    problems: list[str] = []
+    try:
+        settings = with_annotations(
+            settings, read.annotations, context.namespace_annotations
+        )
+    except AnnotationsError as error:
+        problems += error.problems
+    problems += conflicts(read, settings)
+    rewrites = _rewrites(read, problems) if settings.rewrite_probes else []
+    if problems:
+        return Refused(tuple(problems))
+    operations = _operations(read, settings, rewrites)
+    return Patched(operations, tuple(notes_on(read, context, settings)))
+
+
+def _rewrites(pod: Pod, problems: list[str]) -> list[Rewrite]:
+    rewrites: list[Rewrite] = []
+    for container in pod.containers:
+        try:
+            rewrites += rewrites_of(container)
+        except ProbeError as error:
+            problems.append(str(error))
+    return rewrites
+
+
+def _operations(
+    pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
+) -> tuple[dict[str, Any], ...]:
+    edits = Edits(pod.raw)
+    handlers: dict[str, Mapping[str, Any]] = {}
+    for each in rewrites:  # first, while the indexes are what they were
+        edits.rename(each.above, each.kind, "httpGet", each.handler)
+        handlers[each.key] = {each.kind: each.original}
+    added = _add_containers(edits, pod, settings, rewrites)
+    added["volumes"] = _add_named(
+        edits, "volumes", volumes(settings, _service_account(pod))
+    )
+    there = names_of(pod.spec, "imagePullSecrets")
+    secrets = [
+        {"name": name} for name in settings.image_pull_secrets if name not in there
+    ]
+    added["imagePullSecrets"] = _add_named(edits, "imagePullSecrets", secrets)
+    added["labels"] = []
+    if INJECTED not in pod.labels:
+        edits.add_member(("metadata", "labels"), INJECTED, "true")
+        added["labels"] = [INJECTED]
+    added["annotations"] = []
+    if (
+        settings.prometheus_annotations
+        and not PROMETHEUS.keys() & pod.annotations.keys()
+    ):
+        added["annotations"] = [*PROMETHEUS]
+        for name, value in PROMETHEUS.items():
+            edits.add_member(_ANNOTATIONS, name, value)
+    edits.ensure(_ANNOTATIONS)
+    status = Status(added, edits.was, handlers)
+    edits.add_member(_ANNOTATIONS, STATUS, status.render())
+    return tuple(edits.operations)
+
+
+def _add_containers(
+    edits: Edits, pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
+) -> dict[str, list[str]]:
+    app_probes = render_app_probes({each.asked: each.probe for each in rewrites})
+    sidecar = sidecar_container(settings, app_probes)
+    inits = [init_container(settings)] if settings.redirect.enabled else []
+    if settings.native:
+        inits.append(sidecar)
+    else:
+        edits.add_items(("spec", "containers"), [sidecar], first=True)
+    if inits:
+        # Without a native sidecar, nobody would carry what other init containers
+        # send once the rules are in place: so the rules come last.
+        edits.add_items(("spec", "initContainers"), inits, first=settings.native)
+    return {
+        "containers": [] if settings.native else [sidecar["name"]],
+        "initContainers": [each["name"] for each in inits],
+    }
+
+
+def _add_named(edits: Edits, key: str, values: list[dict[str, Any]]) -> list[str]:
+    if values:
+        edits.add_items(("spec", key), values, first=False)
+    return [value["name"] for value in values]
+
+
+def _service_account(pod: Pod) -> str:
+    name = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount")
+    return str(name or "default")
