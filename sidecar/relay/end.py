@@ -22,13 +22,15 @@ class Broken(Exception):
 class End:
     """A non-blocking socket; its methods raise `Broken` and no other exception."""
 
-    __slots__ = ("ended", "fd", "mask", "pending", "shut", "sock")
+    __slots__ = ("ended", "fd", "mask", "moved", "pending", "shut", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.mask = EPOLLIN
         """What epoll is asked about it."""
+        self.moved = 0
+        """How many bytes came from it, as the application counts them."""
         self.pending: memoryview | None = None
         """What it has not taken yet: it is watched for writing."""
         self.ended = False

@@ -20,6 +20,7 @@ from sidecar.telemetry.labels import Outcome, Reason
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from sidecar.relay.engine import Engine
 
@@ -50,8 +51,7 @@ class Flow(ABC):
         "downstream",
         "ending",
         "engine",
-        "received",
-        "sent",
+        "step",
         "upstream",
         "waiter",
     )
@@ -61,30 +61,34 @@ class Flow(ABC):
     def __init__(self, downstream: socket.socket, upstream: socket.socket) -> None:
         self.downstream = End(downstream)
         self.upstream = End(upstream)
-        self.received = 0
-        """Bytes from downstream, as the application counts them."""
-        self.sent = 0
-        """Bytes to downstream, likewise."""
+        self.step = SMALL_READ
+        """How much is read at once."""
         self.ending: Ending | None = None
         self.waiter: trio.lowlevel.Task | None = None
 
     def start(self, engine: Engine) -> None:
         """Begin: watch both ends, and move what had come before."""
         self.engine = engine
-        engine.register(self.downstream.fd, self.on_downstream)
-        engine.register(self.upstream.fd, self.on_upstream)
+        engine.register(self.downstream.fd, self.handler_of(self.downstream))
+        engine.register(self.upstream.fd, self.handler_of(self.upstream))
         self._on(0, self.downstream, self.upstream)
 
-    def on_downstream(self, events: int) -> None:
-        """Handle an event of the downstream socket."""
+    def handler_of(self, end: End) -> Callable[[int], None]:
+        """Give what is to be called with the events of *end*."""
+        return self._on_downstream if end is self.downstream else self._on_upstream
+
+    def _on_downstream(self, events: int) -> None:
         self._on(events, self.downstream, self.upstream)
 
-    def on_upstream(self, events: int) -> None:
-        """Handle an event of the upstream socket."""
+    def _on_upstream(self, events: int) -> None:
         self._on(events, self.upstream, self.downstream)
 
     def _on(self, events: int, end: End, other: End) -> None:
+        """Handle *events* of *end*; none stands for the beginning."""
         try:
+            if events == EPOLLIN == end.mask:
+                self.move(end)  # as almost always: nothing is behind, or over
+                return
             if events & EPOLLOUT and end.pending is not None:
                 if end.flush():
                     self.caught_up(end)
@@ -111,9 +115,20 @@ class Flow(ABC):
     def caught_up(self, end: End) -> None:
         """Go on with what had to wait while *end* was behind."""
 
-    def step(self) -> int:
-        """Say how much to read at once."""
-        return LARGE_READ if self.received + self.sent > _GROWN else SMALL_READ
+    @property
+    def received(self) -> int:
+        """Bytes from downstream, as the application counts them."""
+        return self.downstream.moved
+
+    @property
+    def sent(self) -> int:
+        """Bytes to downstream, likewise."""
+        return self.upstream.moved
+
+    def grow(self) -> None:
+        """Read more at once, if the flow has moved enough; a read was filled."""
+        if self.received + self.sent > _GROWN:
+            self.step = LARGE_READ
 
     def position(self) -> tuple[int, int]:
         """Say how many bytes were read, and how many of those wait to be sent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.relay.buffers import PLAIN
-from sidecar.relay.flow import Flow
+from sidecar.relay.flow import SMALL_READ, Flow
 
 if TYPE_CHECKING:
     import socket
@@ -28,22 +28,20 @@ class PlainFlow(Flow):
     def begin(self) -> None:
         """Send what was read before."""
         if self._first:
-            self.received = len(self._first)
+            self.downstream.moved = len(self._first)
             if not self.upstream.send(memoryview(self._first)):
                 self.settle()
             self._first = b""
 
     def move(self, end: End) -> None:
         """Read once from *end* and send it on."""
-        size = end.receive(PLAIN, self.step())
+        size = end.receive(PLAIN, self.step)
         if size < 0:
             return
-        if end is self.downstream:
-            self.received += size
-            other = self.upstream
-        else:
-            self.sent += size
-            other = self.downstream
+        end.moved += size
+        if size == SMALL_READ:
+            self.grow()
+        other = self.upstream if end is self.downstream else self.downstream
         if not size:
             end.ended = True
             self.settle()

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, PLAIN
 from sidecar.relay.end import Broken
-from sidecar.relay.flow import LARGE_READ, Ending, Flow
+from sidecar.relay.flow import LARGE_READ, SMALL_READ, Ending, Flow
 from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.errors import HandshakeError, alert_name, classify
 from sidecar.tls.openssl_binding import (
@@ -28,7 +28,9 @@ from sidecar.tls.openssl_binding import (
     SSL_read,
     SSL_shutdown,
     SSL_write,
-    bios,
+    read_from,
+    read_from_memory,
+    swap_bios,
     take_error,
     waiting,
 )
@@ -49,6 +51,7 @@ class TlsFlow(Flow):
 
     __slots__ = (
         "_connection",
+        "_copies",
         "_first_read",
         "_into",
         "_out",
@@ -72,8 +75,10 @@ class TlsFlow(Flow):
         """
         self._first_read = first_read
         super().__init__(downstream, upstream)
+        self._copies = True
+        """Whether what OpenSSL reads is copied for it, into a memory BIO."""
         self._connection = connection  # keeps the next three alive
-        self._ssl, self._into, self._out = bios(connection)
+        self._ssl, self._into, self._out = swap_bios(connection)
         self._tls = self.downstream if tls_downstream else self.upstream
         self._plain = self.upstream if tls_downstream else self.downstream
 
@@ -85,74 +90,70 @@ class TlsFlow(Flow):
 
     def move(self, end: End) -> None:
         """Read once from *end*; decrypt or encrypt it, and send it on."""
-        if end is self._tls:
-            size = end.receive(CIPHER_IN, self.step())
-            if size > 0:
-                BIO_write(self._into, CIPHER_IN.pointer, size)
-                self._decrypt()
-            elif size == 0:
-                self._truncated()
+        over_tls = end is self._tls
+        size = end.receive(CIPHER_IN if over_tls else PLAIN, self.step)
+        if size <= 0:
+            if not size:
+                self._end(end)
+            return
+        if size == SMALL_READ:
+            self.grow()
+        if over_tls:
+            self._feed(size)
+            self._decrypt()
         else:
-            size = end.receive(PLAIN, self.step())
-            if size >= 0:
-                self._encrypt(size)
+            self._encrypt(size)
 
     def caught_up(self, end: End) -> None:
         """Go on with what OpenSSL holds for *end*."""
         if end is self._tls:
             self._send_tls()
-        elif not self._tls.ended:
-            self._decrypt()
-
-    def _count(self, end: End, size: int) -> None:
-        if end is self.downstream:
-            self.received += size
-        else:
-            self.sent += size
 
     # --- from TLS to plain
 
+    def _feed(self, size: int) -> None:
+        """Hand OpenSSL what was read. All of it is decrypted in the same event."""
+        if size > SMALL_READ:
+            self._into = read_from(self._ssl, self._out, CIPHER_IN.pointer, size)
+            self._copies = False
+            return
+        if not self._copies:
+            self._into = read_from_memory(self._ssl, self._out)
+            self._copies = True
+        BIO_write(self._into, CIPHER_IN.pointer, size)  # cheaper for what is small
+
     def _decrypt(self) -> None:
-        """Decrypt what is there and send it, until the plain side is behind."""
-        tls, plain = self._tls, self._plain
-        stop: int | None = None
-        while stop is None and plain.pending is None:
-            got, stop = self._fill()
-            if got:
-                if self._first_read is not None:
-                    self._first_read()
-                    self._first_read = None
-                self._count(tls, got)
-                plain.send(PLAIN.view[:got])
-        if stop == ZERO_RETURN:
-            tls.ended = True
-        elif stop is not None and stop != WANT_READ:
-            code, text = take_error()
-            # After the alert user_canceled, OpenSSL 4.0 has no name for close_notify.
-            if code or not self._connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
-                self._failed(code, text)
-                return
-            tls.ended = True
+        """Decrypt all that is there, and send it."""
+        ssl, into, tls, plain = self._ssl, self._into, self._tls, self._plain
+        got = size = SSL_read(ssl, PLAIN.pointer, PLAIN.size)
+        # To be told that there is no more would cost more than the data.
+        while size > 0 and waiting(into):
+            size = SSL_read(ssl, PLAIN.pointer + got, PLAIN.size - got)
+            got += max(size, 0)
+        error = WANT_READ if size > 0 else SSL_get_error(ssl, size)
+        if got > 0:
+            if self._first_read is not None:
+                self._first_read()
+                self._first_read = None
+            tls.moved += got
+            plain.send(PLAIN.view[:got])
+        if error != WANT_READ and not self._has_ended(error):
+            return
         if waiting(self._out):
             self._answer()
         if tls.ended or plain.pending is not None:
             self.settle()
 
-    def _fill(self) -> tuple[int, int | None]:
-        """Decrypt into the shared buffer; give the count, and why it stopped.
-
-        None: because the buffer is full, and a record may go on inside OpenSSL.
-        """
-        ssl, into, pointer, room = self._ssl, self._into, PLAIN.pointer, PLAIN.size
-        got = 0
-        while got < room:
-            size = SSL_read(ssl, pointer + got, room - got)
-            if size <= 0:
-                return got, SSL_get_error(ssl, size)
-            got += size
-            if not waiting(into) and got < room:
-                return got, WANT_READ  # to be told so would cost more than the data
-        return got, None
+    def _has_ended(self, error: int) -> bool:
+        """Take note of the peer's close_notify; False if TLS is broken instead."""
+        if error != ZERO_RETURN:
+            code, text = take_error()
+            # After the alert user_canceled, OpenSSL 4.0 has no name for close_notify.
+            if code or not self._connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+                self._failed(code, text)
+                return False
+        self._tls.ended = True
+        return True
 
     def _answer(self) -> None:
         """Send what TLS itself answers: KeyUpdate (RFC 8446, 4.6.3)."""
@@ -168,20 +169,14 @@ class TlsFlow(Flow):
     # --- from plain to TLS
 
     def _encrypt(self, size: int) -> None:
-        """Encrypt *size* bytes of the shared buffer; 0 is the end of the plain side."""
-        if not size:
-            self._plain.ended = True
-            if SSL_shutdown(self._ssl) < 0:
-                self._failed(*take_error())
-                return
+        """Encrypt *size* bytes of the shared buffer, and send them."""
         # Into memory, which takes all: there are no partial writes.
-        elif SSL_write(self._ssl, PLAIN.pointer, size) != size:
+        if SSL_write(self._ssl, PLAIN.pointer, size) != size:
             self._failed(*take_error())
             return
-        else:
-            self._count(self._plain, size)
+        self._plain.moved += size
         self._send_tls()
-        if not size or self._tls.pending is not None:
+        if self._tls.pending is not None:
             self.settle()
 
     def _send_tls(self) -> None:
@@ -199,6 +194,18 @@ class TlsFlow(Flow):
                 return
 
     # --- ends
+
+    def _end(self, end: End) -> None:
+        """Handle the FIN of *end*."""
+        if end is self._tls:
+            self._truncated()
+            return
+        end.ended = True
+        if SSL_shutdown(self._ssl) < 0:
+            self._failed(*take_error())
+            return
+        self._send_tls()
+        self.settle()
 
     def finish(self, ending: Ending, *reset_ends: End) -> None:
         """Close both ends; and where TLS did not fail, leave its session good.
@@ -255,7 +262,7 @@ class TlsFlow(Flow):
         with contextlib.suppress(Broken):
             size = self._tls.receive(CIPHER_IN, LARGE_READ)
             if size > 0:
-                BIO_write(self._into, CIPHER_IN.pointer, size)
+                self._feed(size)
         while (size := SSL_read(self._ssl, PLAIN.pointer, PLAIN.size)) > 0:
             pass  # it could not be sent any more
         if SSL_get_error(self._ssl, size) in {WANT_READ, ZERO_RETURN}:

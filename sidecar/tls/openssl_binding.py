@@ -71,6 +71,9 @@ BIO_read: Final[Callable[[Any, Any, int], int]] = lib.BIO_read
 BIO_write: Final[Callable[[Any, Any, int], int]] = lib.BIO_write
 ERR_clear_error: Final[Callable[[], None]] = lib.ERR_clear_error
 _BIO_get_mem_data: Final[Callable[[Any, Any], int]] = lib.BIO_get_mem_data
+_BIO_new_mem_buf: Final[Callable[[Any, int], Any]] = lib.BIO_new_mem_buf
+_BIO_set_mem_eof_return: Final[Callable[[Any, int], Any]] = lib.BIO_set_mem_eof_return
+_SSL_set_bio: Final[Callable[[Any, Any, Any], None]] = lib.SSL_set_bio
 _NULL: Final = ffi.NULL
 
 
@@ -98,6 +101,44 @@ def bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
     """
     raw: Any = connection
     return raw._ssl, raw._into_ssl, raw._from_ssl  # noqa: SLF001
+
+
+def swap_bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
+    """Give *connection* new memory BIOs after its handshake; give what `bios` gives.
+
+    A memory BIO never shrinks, and the old ones have held the largest flight of the
+    handshake: some KiB that every idle connection would keep. What came with the end
+    of the handshake moves on; what goes out must have gone. From now on the BIOs are
+    the caller's to know, and pyOpenSSL's `bio_read` and `bio_write` raise TypeError.
+    """
+    raw: Any = connection
+    ssl, old, _ = bios(connection)
+    into, out = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+    size = waiting(old)
+    if size:
+        rest = ffi.new("char[]", size)
+        BIO_write(into, rest, BIO_read(old, rest, size))
+    _SSL_set_bio(ssl, into, out)  # which frees the old
+    raw._into_ssl = raw._from_ssl = None  # noqa: SLF001 - so that nobody uses them
+    return ssl, into, out
+
+
+def read_from(ssl: Any, out: Any, pointer: Any, size: int) -> Any:
+    """Have *ssl* read *size* bytes at *pointer*, without a copy; give their BIO.
+
+    They must stay there until all of them are read. *out* stays as it was.
+    """
+    into = _BIO_new_mem_buf(pointer, size)
+    _BIO_set_mem_eof_return(into, -1)  # their end is not the end of the stream
+    _SSL_set_bio(ssl, into, out)  # which frees the BIO that was there
+    return into
+
+
+def read_from_memory(ssl: Any, out: Any) -> Any:
+    """Have *ssl* read from a memory BIO again, after `read_from`; give it."""
+    into = lib.BIO_new(lib.BIO_s_mem())
+    _SSL_set_bio(ssl, into, out)
+    return into
 
 
 def resumed(connection: SSL.Connection) -> bool:

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from sidecar.relay.engine import Engine
-from sidecar.relay.flow import Ending
+from sidecar.relay.flow import LARGE_READ, Ending
 from sidecar.relay.plain_flow import PlainFlow
 from sidecar.telemetry.labels import Outcome
 from tests.relay.relaying import (
@@ -70,7 +70,7 @@ async def test_a_turn_serves_each_connection_before_it_serves_one_twice(
 
 async def test_an_event_moves_at_most_one_buffer(by_hand: Relay, kind: Kind) -> None:
     carried = await by_hand.parked(kind)
-    carried.flow.received = 1 << 20  # it is known to be a large one
+    carried.flow.step = LARGE_READ  # it is known to be a large one
     async with trio.open_nursery() as nursery:
         nursery.start_soon(carried.downstream.send, MUCH)
         await trio.testing.wait_all_tasks_blocked()
@@ -435,7 +435,7 @@ async def test_a_flow_that_moves_nothing_is_cut(
         assert await is_reset(idle.upstream)
 
 
-@pytest.mark.parametrize("moves", ["received", "sent", "pending"])
+@pytest.mark.parametrize("moves", ["downstream", "upstream", "pending"])
 async def test_a_flow_that_moves_a_byte_now_and_then_is_not(
     nursery: trio.Nursery, mock_clock: trio.testing.MockClock, moves: str
 ) -> None:
@@ -446,7 +446,7 @@ async def test_a_flow_that_moves_a_byte_now_and_then_is_not(
             if moves == "pending":  # a slow reader: nothing is read meanwhile
                 flow.upstream.pending = memoryview(bytes(left))
             else:
-                setattr(flow, moves, 5 - left)
+                getattr(flow, moves).moved = 5 - left
             await check.pass_time(50)
         assert idle.over.is_set()
         assert not active.over.is_set()

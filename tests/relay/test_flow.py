@@ -129,15 +129,20 @@ async def test_the_counts_are_the_bytes_of_the_application(
     assert (carried.flow.received, carried.flow.sent) == (70_002, 300_001)
 
 
+@pytest.mark.parametrize("kind", Kind)
 async def test_reads_are_small_until_a_connection_has_moved_much(
-    by_hand: Relay,
+    by_hand: Relay, kind: Kind
 ) -> None:
-    flow = by_hand.open(Kind.PLAIN).flow
-    assert flow.step() == SMALL_READ
-    flow.received = flow.sent = LARGE_READ // 2
-    assert flow.step() == SMALL_READ
-    flow.sent += 1
-    assert flow.step() == LARGE_READ
+    carried = await by_hand.parked(kind)
+    flow = carried.flow
+    assert flow.step == SMALL_READ
+    flow.downstream.moved = flow.upstream.moved = LARGE_READ // 2
+    await carried.upstream.send(b"x")
+    await by_hand.turn()
+    assert flow.step == SMALL_READ
+    await carried.upstream.send(bytes(SMALL_READ))
+    await by_hand.turn()
+    assert flow.step == LARGE_READ
 
 
 # --- ends
@@ -423,7 +428,7 @@ async def test_a_hang_up_with_nothing_to_read_is_left_alone(by_hand: Relay) -> N
     end, behind = carried.ends_from(Side.DOWNSTREAM)
     end.ended = True
     behind.pending = memoryview(b"rest")
-    carried.flow.on_downstream(EPOLLHUP)
+    carried.flow._on_downstream(EPOLLHUP)
     carried.flow.settle()
     assert end.mask == NOT_WATCHED
     await carried.downstream.send(b"x")
@@ -435,7 +440,7 @@ async def test_an_end_that_was_left_alone_is_watched_again(by_hand: Relay) -> No
     carried = await by_hand.parked()
     end, behind = carried.ends_from(Side.DOWNSTREAM)
     behind.pending = memoryview(b"rest")
-    carried.flow.on_downstream(EPOLLHUP)
+    carried.flow._on_downstream(EPOLLHUP)
     behind.pending = None
     for _ in range(2):
         carried.flow.settle()
@@ -453,9 +458,9 @@ async def test_news_of_an_end_that_is_not_to_be_read_waits(by_hand: Relay) -> No
     await near.end()
     arrived(carried.flow.downstream.sock)
     behind.pending = memoryview(b"first ")
-    carried.flow.on_downstream(EPOLLIN)  # reported before the other side was behind
-    assert carried.flow.received == 0
     carried.flow.settle()
+    carried.flow._on_downstream(EPOLLIN)  # reported before the other side was behind
+    assert carried.flow.received == 0
     by_hand.nursery.start_soon(by_hand.engine.run)
     assert await receive_all(far) == b"first second"
 
@@ -490,9 +495,9 @@ async def test_the_ends_that_are_named_are_reset_and_the_others_ended(
 async def test_a_position_changes_with_each_byte_that_moves(by_hand: Relay) -> None:
     flow = (await by_hand.parked()).flow
     seen = {flow.position()}
-    flow.received += 5
+    flow.downstream.moved += 5
     seen.add(flow.position())
-    flow.sent += 5
+    flow.upstream.moved += 5
     seen.add(flow.position())
     flow.upstream.pending = memoryview(b"12345")
     seen.add(flow.position())

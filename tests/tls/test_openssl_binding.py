@@ -20,12 +20,18 @@ from sidecar.tls.openssl_binding import (
     V_INVALID_PURPOSE,
     V_OK,
     V_REJECTED,
+    WANT_READ,
     Buffer,
+    SSL_do_handshake,
+    SSL_get_error,
     SSL_write,
     bios,
     prepare,
+    read_from,
+    read_from_memory,
     resumed,
     set_judge,
+    swap_bios,
     take_error,
     verify_error_text,
     waiting,
@@ -120,6 +126,33 @@ def test_a_connection_in_memory_has_an_ssl_and_two_bios() -> None:
     ]
     connection.bio_write(b"four")
     assert (waiting(into), waiting(out)) == (4, 0)
+
+
+def test_new_bios_hold_what_was_not_read_yet_and_are_the_callers() -> None:
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    old = bios(connection)
+    connection.bio_write(b"four")
+    ssl, into, out = swap_bios(connection)
+    assert ssl == old[0]
+    assert into not in old
+    assert out not in old
+    assert (waiting(into), waiting(out)) == (4, 0)
+    for use in (lambda: connection.bio_write(b"x"), lambda: connection.bio_read(1)):
+        with pytest.raises(TypeError):
+            use()
+
+
+def test_a_bio_over_a_buffer_ends_without_ending_the_stream() -> None:
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    connection.set_accept_state()
+    ssl, _, out = swap_bios(connection)
+    buffer = Buffer(8)
+    buffer.view[:5] = b"\x16\x03\x01\x00\x40"  # of a record, the header alone
+    into = read_from(ssl, out, buffer.pointer, 5)
+    assert waiting(into) == 5
+    assert SSL_get_error(ssl, SSL_do_handshake(ssl)) == WANT_READ
+    assert waiting(into) == 0
+    assert waiting(read_from_memory(ssl, out)) == 0
 
 
 def test_a_connection_is_found_by_its_ssl_for_as_long_as_it_lives() -> None:
