@@ -1,4 +1,7 @@
-"""`sidecar redirect`: the iptables rules of a pod, shown, applied and removed."""
+"""`sidecar redirect`: the iptables rules of a pod, shown, applied and removed.
+
+What `check` does is in `redirect_check`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.commands import redirect_check
 from sidecar.redirect import apply, backend
 from sidecar.redirect.model import Family
 from sidecar.redirect.options import (
@@ -40,6 +44,7 @@ _REDIRECT: Final = """\
 examples:
   sidecar redirect show
   sidecar redirect apply --exclude-outbound-ports 53,3306
+  sidecar redirect check --config /etc/sidecar/sidecar.yaml
   sidecar redirect remove
 """
 _APPLY: Final = f"""\
@@ -105,6 +110,7 @@ def add_parser(commands: Commands) -> None:
     )
     _add_option(removed, LOCK_SECONDS)
     removed.set_defaults(command=__name__, act=_remove)
+    redirect_check.add_parser(below, _add_options)
 
 
 def main(arguments: argparse.Namespace) -> int:

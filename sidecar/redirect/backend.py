@@ -70,6 +70,7 @@ class Programs:
     restore: Path
     path: str
     lock_seconds: int
+    spare_seconds: float = _SPARE_SECONDS
 
     def read(self) -> str:
         """Give what iptables-save writes: every table that is in use.
@@ -89,7 +90,7 @@ class Programs:
 
     def _run(self, command: list[str | Path], text: str) -> str:
         name = Path(command[0]).name
-        seconds = self.lock_seconds + _SPARE_SECONDS
+        seconds = self.lock_seconds + self.spare_seconds
         try:
             ended = subprocess.run(  # noqa: S603 - a list of words, and no shell
                 command,
@@ -102,7 +103,7 @@ class Programs:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise RedirectError(f"{name}: not done in {seconds} seconds") from None
+            raise RedirectError(f"{name}: not done in {seconds:.3g} seconds") from None
         except OSError as error:
             raise RedirectError(
                 f"{name}: cannot be run: {error.strerror}; install iptables"
@@ -112,7 +113,9 @@ class Programs:
         return ended.stdout
 
 
-def find_tables(path: str, lock_seconds: int) -> list[tuple[Tables, Tables]]:
+def find_tables(
+    path: str, lock_seconds: int, spare_seconds: float = _SPARE_SECONDS
+) -> list[tuple[Tables, Tables]]:
     """Find the programs of each backend on *path*, those of IPv4 first.
 
     Raises:
@@ -123,7 +126,8 @@ def find_tables(path: str, lock_seconds: int) -> list[tuple[Tables, Tables]]:
         if backend is Backend.PLAIN and found:
             break
         ipv4, ipv6 = (
-            _programs(backend, family, path, lock_seconds) for family in Family
+            _programs(backend, family, path, lock_seconds, spare_seconds)
+            for family in Family
         )
         if ipv4 is not None and ipv6 is not None:
             found.append((ipv4, ipv6))
@@ -136,7 +140,11 @@ def find_tables(path: str, lock_seconds: int) -> list[tuple[Tables, Tables]]:
 
 
 def _programs(
-    backend: Backend, family: Family, path: str, lock_seconds: int
+    backend: Backend,
+    family: Family,
+    path: str,
+    lock_seconds: int,
+    spare_seconds: float,
 ) -> Programs | None:
     suffix = "" if backend is Backend.PLAIN else f"-{backend}"
     name = _PROGRAM[family] + suffix
@@ -144,7 +152,9 @@ def _programs(
     restore = shutil.which(f"{name}-restore", path=path)
     if save is None or restore is None:
         return None
-    return Programs(backend, family, Path(save), Path(restore), path, lock_seconds)
+    return Programs(
+        backend, family, Path(save), Path(restore), path, lock_seconds, spare_seconds
+    )
 
 
 def check_permission(process_status: str) -> None:

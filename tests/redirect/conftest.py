@@ -15,10 +15,13 @@ FOLDER = Path(__file__).parent / "golden"
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compare a text with golden/NAME.rules; `--update-golden` writes it instead."""
+    """Compare a text with golden/NAME; `--update-golden` writes it instead.
+
+    A name without a suffix is one of rules.
+    """
 
     def compare(name: str, text: str) -> None:
-        path = FOLDER / f"{name}.rules"
+        path = FOLDER / (name if "." in name else f"{name}.rules")
         if request.config.getoption("--update-golden"):
             path.write_text(text)
         assert path.exists(), f"no {path.name}: run pytest with --update-golden"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sidecar.redirect import backend
 from sidecar.redirect.backend import (
     NoTables,
     Programs,
@@ -37,8 +36,8 @@ def names(*suffixes: str) -> list[str]:
     ]
 
 
-def programs(folder: Path) -> Programs:
-    found = find_tables(str(folder), 7)[0][0]
+def programs(folder: Path, spare_seconds: float = 20) -> Programs:
+    found = find_tables(str(folder), 7, spare_seconds)[0][0]
     assert isinstance(found, Programs)
     return found
 
@@ -114,13 +113,10 @@ def test_a_failure_is_one_sentence_with_a_remedy_if_there_is_one(
     assert "\n" not in str(failed.value)
 
 
-def test_a_program_that_hangs_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backend, "_SPARE_SECONDS", -6.8)
+def test_a_program_that_hangs_is_given_up(tmp_path: Path) -> None:
     install(tmp_path, *names("-nft"), body="import time\ntime.sleep(60)")
     with pytest.raises(RedirectError, match="not done in"):
-        programs(tmp_path).read()
+        programs(tmp_path, spare_seconds=-6.8).read()
 
 
 def test_a_program_that_is_none_is_told(tmp_path: Path) -> None:

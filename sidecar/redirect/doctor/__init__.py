@@ -1,0 +1,1 @@
+"""What is wrong with a pod's interception, decided from facts alone."""

@@ -1,0 +1,53 @@
+"""All findings about a pod, and what they come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from sidecar.redirect.doctor.finding import Check, Finding, Level
+from sidecar.redirect.doctor.judge_guards import judge_guards
+from sidecar.redirect.doctor.judge_listeners import judge_listeners
+from sidecar.redirect.doctor.judge_probes import judge_probes, judge_services
+from sidecar.redirect.doctor.judge_rules import judge_rules
+from sidecar.redirect.doctor.judge_users import judge_users
+
+if TYPE_CHECKING:
+    from sidecar.redirect.doctor.facts import Facts
+
+
+@frozen
+class Diagnosis:
+    """What was found, in the order in which it is told."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> int:
+        """How many things are wrong."""
+        return sum(each.level is Level.PROBLEM for each in self.findings)
+
+    @property
+    def proven(self) -> bool:
+        """Whether in each family a connection had to be captured, and was."""
+        tried = [
+            each.level
+            for each in self.findings
+            if each.check is Check.CAPTURE and each.family is not None
+        ]
+        return set(tried) == {Level.OK}
+
+
+def diagnose(facts: Facts) -> Diagnosis:
+    """Judge *facts*: first what is there, then what it does, then what it is for."""
+    return Diagnosis(
+        (
+            *judge_rules(facts),
+            *judge_listeners(facts),
+            *judge_users(facts),
+            *judge_probes(facts),
+            *judge_services(facts),
+            *judge_guards(facts),
+        )
+    )

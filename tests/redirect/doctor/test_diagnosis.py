@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from attrs import evolve
+
+from sidecar.redirect.doctor.diagnosis import diagnose
+from sidecar.redirect.doctor.facts import Aim, Fate, Probe
+from sidecar.redirect.doctor.finding import Check
+from sidecar.redirect.model import Family
+from tests.redirect.doctor.pods import HEALTHY, with_probe
+
+
+def test_a_healthy_pod_has_no_problem_and_that_is_proven() -> None:
+    diagnosis = diagnose(HEALTHY)
+    assert diagnosis.problems == 0
+    assert diagnosis.proven
+    assert {each.check for each in diagnosis.findings} == set(Check)
+
+
+def test_without_a_probe_nothing_is_proven() -> None:
+    diagnosis = diagnose(evolve(HEALTHY, probes=()))
+    assert diagnosis.problems == 0
+    assert not diagnosis.proven
+
+
+def test_one_family_is_no_proof_of_both() -> None:
+    untried = Probe(Aim.CAPTURED, Family.IPV6, None, Fate.UNTRIED, why_not="no route")
+    assert not diagnose(with_probe(untried)).proven
+
+
+def test_every_problem_counts() -> None:
+    diagnosis = diagnose(evolve(HEALTHY, sockets=()))
+    assert diagnosis.problems == 4

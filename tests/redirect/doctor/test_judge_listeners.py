@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from attrs import evolve
+
+from sidecar.redirect.doctor.finding import Level
+from sidecar.redirect.doctor.judge_listeners import judge_listeners
+from sidecar.redirect.model import Family
+from tests.redirect.doctor.pods import HEALTHY, SOCKETS, listener
+
+
+def test_a_sidecar_that_listens_is_fine_in_both_families() -> None:
+    found = list(judge_listeners(HEALTHY))
+    assert [each.level for each in found] == [Level.OK] * 4
+    assert [each.family for each in found] == [Family.IPV4] * 2 + [Family.IPV6] * 2
+
+
+def test_without_ipv6_nobody_has_to_listen_there() -> None:
+    sockets = (listener("127.0.0.1", 15001), listener("0.0.0.0", 15006))
+    facts = evolve(HEALTHY, ipv6_interfaces=(), sockets=sockets)
+    assert [each.level for each in judge_listeners(facts)] == [Level.OK] * 2
+
+
+def test_a_sidecar_that_is_down_is_told() -> None:
+    found = list(judge_listeners(evolve(HEALTHY, sockets=())))
+    assert [each.level for each in found] == [Level.PROBLEM] * 4
+    assert 'listen: "127.0.0.1:15001"' in found[0].remedy
+    assert 'listen: "[::]:15006"' in found[1].remedy
+    assert 'listen: "[::1]:15001"' in found[2].remedy
+
+
+def test_a_sidecar_that_is_yet_to_be_started_is_no_problem() -> None:
+    facts = evolve(HEALTHY, sockets=(), before_start=True)
+    assert {each.level for each in judge_listeners(facts)} == {Level.NOTE}
+
+
+def test_somebody_else_at_the_ports_is_told() -> None:
+    thief = listener("::", 15001, uid=1000)
+    found = list(judge_listeners(evolve(HEALTHY, sockets=(thief, *SOCKETS))))
+    assert [each.level for each in found].count(Level.PROBLEM) == 2
+    assert found[0].what.startswith("user 1000 listens at [::]:15001, where the rules")
