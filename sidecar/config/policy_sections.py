@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from sidecar.config import text_shapes
 from sidecar.config.address import parse_network
 from sidecar.config.readers import choice, listed, parsed, read_flag, read_name
 from sidecar.config.section_rules import unique_names
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 _PEER: Final = parsed(
     lru_cache(8192)(parse_pattern),
     "a peer, as in 'spiffe://example.org/ns/shop/sa/api'",
+    text_shapes.PEER,
 )
-_SOURCE: Final = parsed(lru_cache(8192)(parse_network), "a network, as in '10.0.0.0/8'")
+_SOURCE: Final = parsed(
+    lru_cache(8192)(parse_network), "a network, as in '10.0.0.0/8'", text_shapes.NETWORK
+)
 
 
 def _check_policy(policy: Policy) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from sidecar.config.document import Items, Section
 from sidecar.config.place import Finding, Index, Invalid
+from sidecar.config.shape import TEXT, Shape, matching, shape_of, shaped
 from sidecar.config.wording import quoted, shown, suggestion
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ K = TypeVar("K", bound=Hashable)
 Reader: TypeAlias = Callable[[Any, Any], T]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_DIGITS: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def read_text(value: object, _type: object = None) -> str:
@@ -65,6 +67,12 @@ def read_path(value: object, _type: object = None) -> Path:
     return Path(value)
 
 
+shaped(read_text, TEXT)
+shaped(read_name, matching(_NAME.pattern))
+shaped(read_flag, {"type": "boolean"})
+shaped(read_path, TEXT)
+
+
 def whole(least: int, most: int) -> Reader[int]:
     """Take whole numbers of a range; true and false are not among them."""
 
@@ -82,7 +90,19 @@ def whole(least: int, most: int) -> Reader[int]:
             )
         return value
 
-    return read
+    return shaped(read, {"type": "integer", "minimum": least, "maximum": most})
+
+
+def whole_key(least: int, most: int) -> Reader[int]:
+    """Take whole numbers as keys of a mapping; in quotes, too, as JSON has no others."""
+    read_whole = whole(least, most)
+
+    def read(value: object, _type: object = None) -> int:
+        plain = isinstance(value, str) and _DIGITS.fullmatch(value)
+        return read_whole(int(value) if plain else value, None)  # type: ignore[call-overload]
+
+    digits = rf"[1-9][0-9]{{0,{len(str(most)) - 1}}}"
+    return shaped(read, matching(digits))
 
 
 def seconds(most: int, *, zero: bool = True) -> Reader[float]:
@@ -102,7 +122,8 @@ def seconds(most: int, *, zero: bool = True) -> Reader[float]:
             )
         return float(value)
 
-    return read
+    bound = "minimum" if zero else "exclusiveMinimum"
+    return shaped(read, {"type": "number", bound: 0, "maximum": most})
 
 
 def choice(options: type[E]) -> Reader[E]:
@@ -117,15 +138,16 @@ def choice(options: type[E]) -> Reader[E]:
             )
         return options(value)
 
-    return read
+    return shaped(read, {"enum": words})
 
 
-def parsed(parse: Callable[[str], T], what: str) -> Reader[T]:
+def parsed(parse: Callable[[str], T], what: str, shape: Shape = TEXT) -> Reader[T]:
     """Take text that *parse* understands; it says what is wrong by a ValueError.
 
     Args:
         parse: Raises a ValueError that starts with the rule.
         what: What is expected, where there is no text at all.
+        shape: Of the text, as far as JSON Schema can tell.
     """
 
     def read(value: object, _type: object = None) -> T:
@@ -136,7 +158,7 @@ def parsed(parse: Callable[[str], T], what: str) -> Reader[T]:
         except ValueError as error:
             raise Invalid.here(str(error)) from None
 
-    return read
+    return shaped(read, shape)
 
 
 def listed(each: Reader[T], what: str, empty: str = "") -> Reader[tuple[T, ...]]:
@@ -167,7 +189,8 @@ def listed(each: Reader[T], what: str, empty: str = "") -> Reader[tuple[T, ...]]
             raise Invalid(findings)
         return tuple(items)
 
-    return read
+    least = {"minItems": 1} if empty else {}
+    return shaped(read, {"type": "array", "items": shape_of(each), **least})
 
 
 def as_set(read_items: Reader[tuple[K, ...]]) -> Reader[frozenset[K]]:
@@ -176,7 +199,7 @@ def as_set(read_items: Reader[tuple[K, ...]]) -> Reader[frozenset[K]]:
     def read(value: object, _type: object = None) -> frozenset[K]:
         return frozenset(read_items(value, None))
 
-    return read
+    return shaped(read, shape_of(read_items))
 
 
 def mapping(keys: Reader[K], values: Reader[T], what: str) -> Reader[Mapping[K, T]]:
@@ -189,11 +212,20 @@ def mapping(keys: Reader[K], values: Reader[T], what: str) -> Reader[Mapping[K, 
         findings: list[Finding] = []
         for key, item in value.items():
             try:
-                entries[keys(key, None)] = values(item, None)
+                name, entry = keys(key, None), values(item, None)
             except Invalid as error:
                 findings.extend(f.under(key) for f in error.findings)
+                continue
+            if name in entries:
+                findings.append(Finding((key,), f"duplicate key {shown(key)}"))
+            entries[name] = entry
         if findings:
             raise Invalid(findings)
         return entries
 
-    return read
+    shape = {
+        "type": "object",
+        "propertyNames": shape_of(keys),
+        "additionalProperties": shape_of(values),
+    }
+    return shaped(read, shape)

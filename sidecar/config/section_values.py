@@ -12,6 +12,7 @@ from sidecar.config.address import parse_destination, parse_listen
 from sidecar.config.model import ORIGINAL, Endpoint, UnixSocket
 from sidecar.config.place import Invalid
 from sidecar.config.readers import Reader, whole
+from sidecar.config.shape import shape_of, shaped
 from sidecar.config.structure import reader_of
 from sidecar.config.wording import shown, suggestion
 
@@ -99,6 +100,10 @@ def read_workers(value: object, _type: object = None) -> int | Literal["auto"]:
         raise Invalid.here(what) from None
 
 
+shaped(read_version, {"enum": ["1.2", "1.3", 1.2, 1.3]})
+shaped(read_workers, {"anyOf": [{"enum": ["auto"]}, shape_of(_WORKERS)]})
+
+
 @frozen
 class _Bind:
     """The one key of `admin` and of `telemetry`."""
@@ -117,4 +122,4 @@ def listen_at(read_listen: Reader[T]) -> Reader[T]:
         endpoint: T = read_bind(value, None).listen
         return endpoint
 
-    return read
+    return shaped(read, shape_of(read_bind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sidecar.config import text_shapes
 from sidecar.config.address import parse_listen, parse_target
 from sidecar.config.model import (
     AccessLevel,
@@ -37,6 +38,7 @@ from sidecar.config.readers import (
     read_path,
     seconds,
     whole,
+    whole_key,
 )
 from sidecar.config.section_rules import check_identity, check_outbound, check_route
 from sidecar.config.section_values import (
@@ -53,20 +55,26 @@ from sidecar.identity.spiffe_id import parse_trust_domain
 from sidecar.policy.pattern import parse_pattern
 
 PORT: Final = whole(1, 65535)
+_PORT_KEY: Final = whole_key(1, 65535)
 PORTS: Final = as_set(listed(PORT, "ports", "leave the key out for every port"))
 PEER: Final = parsed(
-    parse_pattern, "a peer, as in 'spiffe://example.org/ns/shop/sa/api'"
+    parse_pattern,
+    "a peer, as in 'spiffe://example.org/ns/shop/sa/api'",
+    text_shapes.PEER,
 )
 
 _DAY: Final = 86_400
 _WAIT: Final = 600
 """Seconds: whoever waits longer for one connection has mistaken the unit."""
 
+_READ_LISTEN: Final = parsed(parse_listen, "'host:port'", text_shapes.LISTEN)
 _LISTENER: Final = reader_of(
     Listener,
     {
-        "listen": parsed(parse_listen, "'host:port'"),
-        "destination": parsed(parse_goal, "'original' or 'host:port'"),
+        "listen": _READ_LISTEN,
+        "destination": parsed(
+            parse_goal, "'original' or 'host:port'", text_shapes.GOAL
+        ),
     },
 )
 _PORT_SETTINGS: Final = reader_of(
@@ -82,7 +90,11 @@ _ROUTE: Final = reader_of(
     {
         "name": read_name,
         "to": listed(
-            parsed(parse_target, "an address, a network or a host name"),
+            parsed(
+                parse_target,
+                "an address, a network or a host name",
+                text_shapes.TARGET,
+            ),
             "addresses, networks and host names",
             "a route to nowhere is never taken",
         ),
@@ -100,11 +112,13 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
             "certificate_chain": read_path,
             "private_key": read_path,
             "trust_bundles": mapping(
-                parsed(parse_trust_domain, "a trust domain"),
+                parsed(parse_trust_domain, "a trust domain", text_shapes.TRUST_DOMAIN),
                 read_path,
                 "trust domains to files",
             ),
-            "workload_api": parsed(parse_workload_api, "the address of a socket"),
+            "workload_api": parsed(
+                parse_workload_api, "the address of a socket", text_shapes.WORKLOAD_API
+            ),
             "accept": as_set(
                 listed(
                     choice(NameKind),
@@ -122,7 +136,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
         {
             "listeners": listed(_LISTENER, "listeners"),
             "mode": choice(Mode),
-            "ports": mapping(PORT, _PORT_SETTINGS, "ports to their settings"),
+            "ports": mapping(_PORT_KEY, _PORT_SETTINGS, "ports to their settings"),
         },
     ),
     "outbound": reader_of(
@@ -135,14 +149,16 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
         check_outbound,
     ),
     "policy": read_path,
-    "admin": listen_at(parsed(parse_admin, "'host:port' or 'unix:/path'")),
-    "telemetry": listen_at(parsed(parse_listen, "'host:port'")),
+    "admin": listen_at(
+        parsed(parse_admin, "'host:port' or 'unix:/path'", text_shapes.ADMIN)
+    ),
+    "telemetry": listen_at(_READ_LISTEN),
     "tls": reader_of(
         Tls,
         {
             "minimum_version": read_version,
             "groups": listed(
-                parsed(parse_group, "the name of a TLS group"),
+                parsed(parse_group, "the name of a TLS group", text_shapes.GROUP),
                 "TLS groups",
                 "leave the key out for the default",
             ),

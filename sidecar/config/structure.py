@@ -8,14 +8,16 @@ places. Which reader takes which key is said in `sidecar.config.sections` and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from attrs import AttrsInstance, fields
+from attrs import NOTHING, AttrsInstance, fields
 from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn_from_attrs, override
 
 from sidecar.config.document import Section
 from sidecar.config.place import Finding, Invalid
+from sidecar.config.shape import Shape, shape_of, shaped
 from sidecar.config.wording import shown, suggestion
 
 if TYPE_CHECKING:
@@ -59,7 +61,17 @@ def reader_of(
             raise Invalid(findings)
         return result
 
-    return read
+    return shaped(read, partial(_shape, made, readers))
+
+
+def _shape(made: type[AttrsInstance], readers: Mapping[str, Reader[Any]]) -> Shape:
+    needed = [each.name for each in fields(made) if each.default is NOTHING]
+    return {
+        "type": "object",
+        "properties": {key: shape_of(reader) for key, reader in readers.items()},
+        "additionalProperties": False,
+        **({"required": needed} if needed else {}),
+    }
 
 
 def _findings(error: ClassValidationError, keys: Iterable[str]) -> Iterator[Finding]:

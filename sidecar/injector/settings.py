@@ -19,6 +19,7 @@ from sidecar.config.readers import (
     read_flag,
     whole,
 )
+from sidecar.config.shape import TEXT, Shape, shape_of, shaped
 from sidecar.config.structure import reader_of
 from sidecar.config.wording import shown, suggestion
 from sidecar.config.yaml_document import parse_document
@@ -49,6 +50,13 @@ _ACCOUNT: Final = "{service_account}"
 _NAME: Final = parsed(parse_object_name, "a name")
 _IMAGE: Final = parsed(parse_image, "an image")
 _ID: Final = whole(1, _LAST_ID)
+_TEXT_OR_NUMBER: Final[Shape] = {"type": ["string", "number"]}
+_PORTS_OR_NETWORKS: Final[Shape] = {
+    "anyOf": [
+        {"type": ["string", "integer"]},
+        {"type": "array", "items": {"type": ["string", "integer"]}},
+    ]
+}
 
 
 def load_settings(path: Path) -> InjectionSettings:
@@ -75,7 +83,7 @@ def parse_settings(data: bytes, source: str) -> InjectionSettings:
     document = parse_document(data, source)
     findings = [*document.findings]
     try:
-        settings = _read_settings(document.root, None)
+        settings = read_settings(document.root, None)
     except Invalid as error:
         findings += error.findings
     else:
@@ -94,6 +102,9 @@ def _read_quantity(value: object, _type: object = None) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     return parsed(_quantity, "a quantity, as in '50m' or '64Mi'")(value, None)
+
+
+shaped(_read_quantity, _TEXT_OR_NUMBER)
 
 
 @frozen
@@ -124,6 +135,9 @@ def _resources(value: object, _type: object = None) -> Resources:
     return resources
 
 
+shaped(_resources, shape_of(_READ_RESOURCES))
+
+
 def _secret(text: str) -> str:
     parse_object_name(text.replace(_ACCOUNT, "x"))
     return text
@@ -134,6 +148,9 @@ def _version(value: object, _type: object = None) -> KubernetesVersion:
         # 1.30 without quotes is 1.3 to YAML.
         raise Invalid.here(f"expected text, got {shown(value)} (put it in quotes)")
     return parsed(KubernetesVersion.parse, "a version, as in '1.29'")(value, None)
+
+
+shaped(_version, TEXT)
 
 
 def _option_text(value: object) -> str:
@@ -174,6 +191,19 @@ def _redirect(value: object, _type: object = None) -> RedirectSettings:
     return RedirectSettings(enabled, options)
 
 
+shaped(
+    _redirect,
+    {
+        "type": "object",
+        "properties": {
+            "enabled": {"type": "boolean"},
+            **dict.fromkeys(REDIRECT, _PORTS_OR_NETWORKS),
+        },
+        "additionalProperties": False,
+    },
+)
+
+
 def _check_identity(identity: IdentityVolume) -> Iterator[Finding]:
     if identity.source is IdentitySource.SECRET and identity.driver is not None:
         yield Finding(("driver",), "a Secret has no CSI driver: remove the key")
@@ -208,4 +238,4 @@ _READERS: Final[dict[str, Reader[Any]]] = {
     "log_level": choice(LogLevel),
     "drain_seconds": whole(0, _HOUR),
 }
-_read_settings: Final = reader_of(InjectionSettings, _READERS)
+read_settings: Final = reader_of(InjectionSettings, _READERS)

@@ -352,14 +352,15 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        LEAST + "inbound:\n  ports:\n    0: {}\n    65536: {}\n    '80': {}\n    x: {}",
+        LEAST
+        + "inbound:\n  ports:\n    0: {}\n    65536: {}\n    '80': {}\n    80: {}\n"
+        "    x: {}",
         [
             "5: inbound.ports.0: expected a whole number from 1 to 65535, got 0",
             "6: inbound.ports.65536: expected a whole number from 1 to 65535, "
             "got 65536",
-            "7: inbound.ports.80: expected a whole number from 1 to 65535, got '80' "
-            "(remove the quotes)",
-            "8: inbound.ports.x: expected a whole number from 1 to 65535, got 'x'",
+            "8: inbound.ports.80: duplicate key 80",
+            "9: inbound.ports.x: expected a whole number from 1 to 65535, got 'x'",
         ],
     ),
     (

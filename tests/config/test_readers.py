@@ -22,6 +22,7 @@ from sidecar.config.readers import (
     read_text,
     seconds,
     whole,
+    whole_key,
 )
 
 
@@ -178,3 +179,21 @@ def test_bad_keys_and_bad_values_are_found_at_the_key() -> None:
     with pytest.raises(Invalid) as caught:
         mapping(read_name, read_flag, "a to b")(made, None)
     assert [finding.place for finding in caught.value.findings] == [("x",), ("b d",)]
+
+
+@pytest.mark.parametrize("key", [80, "80"], ids=repr)
+def test_a_number_is_a_key_with_or_without_quotes(key: object) -> None:
+    assert whole_key(1, 65535)(key, None) == 80
+
+
+@pytest.mark.parametrize("key", ["080", "0", "65536", "x", "", "٨٠", True])
+def test_no_other_text_is_a_key(key: object) -> None:
+    with pytest.raises(Invalid, match="expected a whole number from 1 to 65535"):
+        whole_key(1, 65535)(key, None)
+
+
+def test_a_key_that_is_there_in_two_spellings_is_a_duplicate() -> None:
+    entries = Section()
+    entries.update({80: True, "80": False})
+    with pytest.raises(Invalid, match="duplicate key '80'"):
+        mapping(whole_key(1, 9999), read_flag, "ports to flags")(entries, None)
