@@ -32,6 +32,8 @@ PERMISSIVE, GUARDED = 9090, 9091
 """Plaintext is let in by both, and by the policy at the first."""
 PLAIN, CLOSED = 8083, 8084
 """Routes of the frontend lead to these of the stranger, in plaintext and not at all."""
+MAIL, FILES, DATABASE, ECHO = 2525, 2121, 3306, 7777
+"""Where tests let servers listen for a while; that of the database is permissive."""
 EXCLUDED, EXCLUDED_IN, EXCLUDED_OUT = 9999, 9998, 9997
 """Redirected nowhere, not by those who are called, not by those who call."""
 
@@ -173,7 +175,9 @@ def settings(
     return {
         "inbound": {
             "listeners": [{"listen": "[::]:15006", **original}],
-            "ports": {port: {"mode": "permissive"} for port in (PERMISSIVE, GUARDED)},
+            "ports": {
+                port: {"mode": "permissive"} for port in (PERMISSIVE, GUARDED, DATABASE)
+            },
         },
         "outbound": {
             "listeners": [
@@ -183,7 +187,8 @@ def settings(
             "default": default,
             "routes": routes,
         },
-        "limits": {"detect_seconds": detect_seconds},
+        # Handshakes have time enough when a thousand begin at once.
+        "limits": {"detect_seconds": detect_seconds, "handshake_seconds": 60},
         "admin": {"listen": "127.0.0.1:15000"},
         "telemetry": {"listen": "[::]:15020"},
     }
@@ -197,7 +202,7 @@ def policy() -> dict[str, object]:
             "name": "anybody",
             "action": "allow",
             "peers": ["unauthenticated"],
-            "ports": [PERMISSIVE],
+            "ports": [PERMISSIVE, DATABASE],
         },
     ]
     return {"default": "deny", "rules": rules}

@@ -73,6 +73,11 @@ class Process:
         self._end()
         print(self.report())  # noqa: T201  pytest captures it, and shows it for failures
 
+    def start_again(self) -> None:
+        """Start it once more, after it has ended; its output begins anew."""
+        self.wait()
+        self.__enter__()
+
     @property
     def pid(self) -> int:
         return self._started().pid
@@ -83,6 +88,10 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         self._started().send_signal(number)
+
+    def descriptors(self) -> int:
+        """Count its open file descriptors."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def wait(self, seconds: float = 10) -> int:
         """Give the exit status, at the latest after so long."""

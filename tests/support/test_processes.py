@@ -84,6 +84,21 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert process.poll() == -signal.SIGKILL
 
 
+def test_a_process_that_has_ended_starts_again(tmp_path: Path) -> None:
+    with python("import os; print(os.getpid())", tmp_path) as process:
+        assert process.wait() == 0
+        first = process.output()
+        process.start_again()
+        assert process.wait() == 0
+        assert int(process.output()) == process.pid != int(first)
+
+
+def test_open_descriptors_are_counted(tmp_path: Path) -> None:
+    with python(LISTEN, tmp_path, str(free_port())) as process:
+        process.wait_for_line("listen")
+        assert process.descriptors() == 4
+
+
 def test_the_output_is_shown_when_the_block_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
