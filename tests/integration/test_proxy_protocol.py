@@ -91,7 +91,7 @@ def test_nginx_speaks_first_to_a_caller_that_it_knows(town: Town, mode: str) -> 
         return "{ends} {goals}"; }}"""
     with (
         nginx(town.folder, block, stream=True) as app,
-        # Its stream module takes 107 bytes of header before 1.23.2.
+        # Its stream module takes 107 bytes of header before 1.23.3.
         telling(town, port, "addresses", mode) as api,
         town.client(data_port(api)) as frontend,
     ):
