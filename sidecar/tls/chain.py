@@ -13,6 +13,7 @@ is done here (envoyproxy/envoy#18268).
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -29,6 +30,7 @@ from sidecar.tls.openssl_binding import (
     V_WEAK_DIGEST,
     verify_error_text,
 )
+from sidecar.tls.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,16 +42,11 @@ if TYPE_CHECKING:
 # It does not ask it of a chain that it verifies outside a handshake.
 _SHORTEST_DIGEST: Final = 224 // 8
 
+# A period has its last second in it, for some releases of OpenSSL to its very end: in
+# that second nothing is known for longer than it is asked.
+_TO_THE_END: Final = timedelta(seconds=1)
+
 _OF_THE_LEAF = {V_EXPIRED: Reason.EXPIRED, V_NOT_YET_VALID: Reason.NOT_YET_VALID}
-
-
-@frozen
-class Refusal:
-    """Why a peer's certificate is refused, and with which error of OpenSSL."""
-
-    reason: Reason
-    detail: str
-    code: int
 
 
 def refusal_of(code: int, depth: int) -> Refusal:
@@ -115,7 +112,8 @@ class Roots:
             if _is_weak(each):
                 return refusal_of(V_WEAK_DIGEST, depth)
         until = min(each.not_valid_after_utc for each in (*signed, root))
-        until = min([until, *(due for due in self._due if due > now)])
+        still = now - _TO_THE_END
+        until = min([until, *(due for due in self._due if due > still)])
         return self._revoked(path) or Verified(tuple(signed[1:]), until)
 
     def _revoked(self, path: Sequence[crypto.X509]) -> Refusal | None:

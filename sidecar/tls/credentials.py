@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from sidecar.config.material import Material
     from sidecar.config.model import Tls
+    from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
+    from sidecar.tls.refusal import Refusal
 
 _LONGEST_NAME: Final = 255  # OpenSSL takes no more (TLSEXT_MAXLEN_host_name)
 
@@ -49,6 +51,14 @@ class Credentials:
         self._server = server_context(material.svid, tls, certificate_required=True)
         self._client = client_context(material.svid, tls)
         self.sessions = Sessions(time.monotonic)
+
+    def judge(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
+        """Say whose *chain* (DER, leaf first) it is now, or why it is refused."""
+        return self._verifier.verify(chain)
+
+    def take_due(self) -> bool:
+        """Tell whether a chain that was accepted may have ended: see `Verifier`."""
+        return self._verifier.take_due()
 
     @cached_property
     def _lenient_server(self) -> SSL.Context:

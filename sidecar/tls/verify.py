@@ -27,7 +27,7 @@ from sidecar.identity.svid import (
     leaf_spiffe_id,
 )
 from sidecar.telemetry.labels import Reason
-from sidecar.tls.chain import Refusal, Roots, Verified, has_signed, refusal_of
+from sidecar.tls.chain import Roots, Verified, has_signed, refusal_of
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_HOSTNAME_MISMATCH,
@@ -37,6 +37,7 @@ from sidecar.tls.openssl_binding import (
     V_OK,
     V_REJECTED,
 )
+from sidecar.tls.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 # Some 2 KiB each, whatever else a peer shows. Full, it forgets who was away longest.
 _REMEMBERED: Final = 2048
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 _OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
 
@@ -72,6 +75,7 @@ class Verifier:
         named = material.name_roots
         self._name_roots = Roots(named, _lists_for(named, material)) if named else None
         self._clock = clock
+        self._due = _NEVER
         self._accepted: dict[bytes, _Accepted] = {}
         self._chains: dict[bytes, tuple[bytes, ...]] = {}
 
@@ -112,6 +116,18 @@ class Verifier:
             self._take(next(iter(self._accepted)))
         self._accepted[key] = accepted
         self._chains[accepted.chain[0]] = accepted.chain
+        self._due = min(self._due, accepted.until)
+
+    def take_due(self) -> bool:
+        """Tell whether a chain that was accepted may not be now, by its time.
+
+        If so, every chain that still matters is to be verified again: only those count
+        from then on.
+        """
+        if self._clock() < self._due:
+            return False
+        self._due = _NEVER
+        return True
 
     def chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """Give the chain that *leaf* was last accepted with, or itself alone.

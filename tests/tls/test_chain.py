@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,14 @@ from cryptography.x509.oid import NameOID
 
 from sidecar.certs.authority import Authority, new_key
 from sidecar.telemetry.labels import Reason
-from sidecar.tls.chain import Refusal, Roots, Verified, _is_weak, has_signed, refusal_of
+from sidecar.tls.chain import Roots, Verified, _is_weak, has_signed, refusal_of
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_NO_ISSUER,
     V_NOT_YET_VALID,
     V_REVOKED,
 )
+from sidecar.tls.refusal import Refusal
 from tests.tls.peers import (
     CART,
     HOUR,
@@ -32,7 +34,6 @@ from tests.tls.peers import (
 )
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
 
     from sidecar.identity.svid import Svid
@@ -202,6 +203,15 @@ def test_an_answer_holds_no_longer_than_a_list(
 ) -> None:
     soon = revoke(authority, end=NOW + HOUR / 2)
     assert until(roots_of(authority, lists=[soon]), cart) == NOW + HOUR / 2
+
+
+def test_in_its_last_second_a_list_is_known_for_no_longer(
+    authority: Authority, cart: Svid
+) -> None:
+    soon = revoke(authority, end=NOW + HOUR / 2)
+    end = NOW + HOUR / 2
+    in_it = end + dt.timedelta(seconds=0.9)
+    assert until(roots_of(authority, lists=[soon]), cart, in_it) == end
 
 
 def test_a_list_that_is_out_of_date_and_of_another_shortens_nothing(

@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
@@ -14,9 +15,11 @@ from sidecar.certs.blueprint import alternative_names
 from sidecar.certs.cases.world import World
 from sidecar.certs.conformance import CASES
 from sidecar.config.model import NameKind, Tls
+from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.telemetry.labels import Reason
 from sidecar.tls.context import ALPN
 from sidecar.tls.credentials import Credentials
+from sidecar.tls.refusal import Refusal
 from tests.tls.peers import (
     ALERT,
     API,
@@ -321,6 +324,22 @@ def test_a_group_that_openssl_does_not_know_is_known_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=r"^P-999$"):
         Credentials(material(api, authority.bundle), Tls(groups=("P-999",)))
+
+
+def test_a_chain_is_judged_as_in_a_handshake(authority: Authority, cart: Svid) -> None:
+    ours = credentials(authority)
+    stranger = Authority.create("stranger.test", now=NOW).issue(
+        SpiffeId.parse("spiffe://stranger.test/cart"), now=NOW
+    )
+
+    def der(who: Svid) -> tuple[bytes, ...]:
+        return tuple(each.public_bytes(Encoding.DER) for each in who.chain)
+
+    assert ours.judge(der(cart)) == cart.name
+    assert not ours.take_due()
+    refused = ours.judge(der(stranger))
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.UNKNOWN_TRUST_DOMAIN
 
 
 def test_the_lenient_context_is_made_once(ours: Credentials) -> None:

@@ -18,7 +18,7 @@ from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.telemetry.labels import Reason
 from sidecar.tls import verify as module
-from sidecar.tls.chain import Refusal, Roots, Verified
+from sidecar.tls.chain import Roots, Verified
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_HOSTNAME_MISMATCH,
@@ -28,6 +28,7 @@ from sidecar.tls.openssl_binding import (
     V_REJECTED,
     V_WEAK_DIGEST,
 )
+from sidecar.tls.refusal import Refusal
 from sidecar.tls.verify import PeerCheck, Verifier, utc_now
 from tests.tls.peers import (
     API,
@@ -363,6 +364,30 @@ def test_a_verdict_is_remembered_until_the_first_certificate_ends(
     clock.now = NOW + passed
     ours.verify(ders(cart.chain))
     assert len(verified) == times
+
+
+def test_what_is_due_is_told_once(authority: Authority, cart: Svid) -> None:
+    clock = Clock()
+    soon = issue(authority, now=NOW - HOUR / 2)  # it ends half an hour earlier
+    ours = Verifier(material(cart, authority.bundle), clock)
+    assert not ours.take_due()
+    ours.verify(ders(cart.chain))
+    ours.verify(ders(soon.chain))
+    clock.now = NOW + HOUR / 2 - dt.timedelta(seconds=1)
+    assert not ours.take_due()
+    clock.now = NOW + HOUR / 2
+    assert (ours.take_due(), ours.take_due()) == (True, False)
+    ours.verify(ders(cart.chain))  # who is still there counts from then on
+    clock.now = NOW + HOUR
+    assert (ours.take_due(), ours.take_due()) == (True, False)
+
+
+def test_what_is_refused_is_never_due(partner: Authority, cart: Svid) -> None:
+    clock = Clock()
+    ours = Verifier(material(cart, partner.bundle), clock)
+    assert reason(ours.verify(ders(cart.chain))) is not Reason.OK
+    clock.now = NOW + 10 * HOUR
+    assert not ours.take_due()
 
 
 def test_what_holds_no_more_is_forgotten(authority: Authority) -> None:
