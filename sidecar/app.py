@@ -22,6 +22,7 @@ from sidecar.assembly import build_mesh, declare_labels, listeners_of
 from sidecar.binding import bind, bind_http, start_http
 from sidecar.introspection import config_value, live_connections
 from sidecar.lifecycle import Lifecycle
+from sidecar.proxy.recheck import Recheck
 from sidecar.proxy.report import publish_bytes
 from sidecar.reload import Reloader
 from sidecar.telemetry.access_log import AccessLog
@@ -135,6 +136,7 @@ async def operate(
         await background.start(log.run)
         await background.start(mesh.access_log.run)
         background.start_soon(mesh.engine.run)
+        background.start_soon(Recheck(mesh).run)
         background.start_soon(mesh.hosts.keep_fresh)
         node.readiness.done("identity")
         node.readiness.done("policy")

@@ -22,6 +22,7 @@ from sidecar.assembly import (
 from sidecar.config.check import check
 from sidecar.config.problems import ConfigError
 from sidecar.policy.compile import compile_policy
+from sidecar.proxy.connection import Generations
 from sidecar.proxy.routes import RouteTable
 from sidecar.telemetry.log import set_level
 from sidecar.watched_files import contents, look, named_files, touched_since
@@ -81,6 +82,7 @@ class Reloader:
         self._generations: dict[What, int] = {}
         for what in _WHATS:
             self._show_generation(what, generations.get(what, 1))
+        mesh.put_in_force(Generations(**self._generations))
         self._show_expiry(checked.material)
 
     async def watch(self) -> None:
@@ -155,6 +157,7 @@ class Reloader:
             ConfigError: OpenSSL refuses a part of it. Then nothing has changed.
         """
         before, mesh = self._checked, self._mesh
+        generations = dict(self._generations)
         new_tls = checked.config.tls != before.config.tls
         if new_tls or checked.material != before.material:
             generation = mesh.credentials.generation + 1
@@ -167,6 +170,8 @@ class Reloader:
         if checked.config != before.config:
             self._publish_config(checked.config)
         self._checked = checked
+        if self._generations != generations:
+            mesh.put_in_force(Generations(**self._generations))
         declare_labels(checked, mesh.metrics)
 
     def _publish_config(self, config: Config) -> None:

@@ -193,7 +193,11 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
     }
     assert value["admin"] == "unix:/run/admin.sock"
     assert value["telemetry"] == "0.0.0.0:15020"
-    assert value["drain"] == {"delay_seconds": 0.0, "deadline_seconds": 30.0}
+    assert value["drain"] == {
+        "delay_seconds": 0.0,
+        "deadline_seconds": 30.0,
+        "revoked_seconds": 0.0,
+    }
 
 
 async def test_a_connection_is_shown_with_what_is_known_of_it() -> None:

@@ -237,10 +237,17 @@ class Limits:
 
 @frozen
 class Drain:
-    """How the process ends: it accepts for the delay, then waits for the deadline."""
+    """How long what has to end may go on.
+
+    Attributes:
+        delay_seconds: The process, told to stop, still accepts.
+        deadline_seconds: Then it waits for what is open.
+        revoked_seconds: A connection that would not be let in any more.
+    """
 
     delay_seconds: float = 0.0
     deadline_seconds: float = 30.0
+    revoked_seconds: float = 0.0
 
 
 class LogLevel(StrEnum):

@@ -177,7 +177,11 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
     ),
     "drain": reader_of(
         Drain,
-        {"delay_seconds": seconds(_DAY), "deadline_seconds": seconds(_DAY)},
+        {
+            "delay_seconds": seconds(_DAY),
+            "deadline_seconds": seconds(_DAY),
+            "revoked_seconds": seconds(_DAY),
+        },
     ),
     "workers": read_workers,
     "log": reader_of(Log, {"level": choice(LogLevel), "access": choice(AccessLevel)}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from sidecar.telemetry.labels import Reason
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from sidecar.tls.handshake import TlsSession
 
 
+@frozen(eq=False)
+class Generations:
+    """What was in force at one moment; whatever changes makes another value."""
+
+    config: int = 1
+    policy: int = 1
+    identity: int = 1
+
+
 @define(eq=False)
 class Connection:
     """The facts learnt so far; what is None is not known yet, or never will be."""
@@ -27,6 +36,8 @@ class Connection:
     source: Endpoint
     began: float
     """trio's clock, in seconds."""
+    generations: Generations = Generations()
+    """What was in force when it was accepted, or when it was judged again since."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     destination: Endpoint | None = None
     upstream: str | None = None
@@ -38,6 +49,7 @@ class Connection:
     decision: Verdict | None = None
     reason: Reason = Reason.OK
     generation: int = 0
+    """Of the credentials that its handshake was done with."""
     flow: Flow | None = None
     published: tuple[int, int] = (0, 0)
     """How much of the flow's bytes the metrics have already."""

@@ -14,6 +14,7 @@ from sidecar.proxy.announce import announce, header_of
 from sidecar.proxy.missing_certificate import NoCertificate, answer_http
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.plan import Detect, PassThrough, Reject, Terminate, plan_inbound
+from sidecar.proxy.recheck import admit_again
 from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
 from sidecar.relay.plain_flow import PlainFlow
 from sidecar.relay.tls_flow import TlsFlow
@@ -77,6 +78,7 @@ async def carry(
         if session is None
         else TlsFlow(client, upstream, session.connection, tls_downstream=True)
     )
+    admit_again(mesh, connection)
     return await mesh.engine.carry(connection.flow)
 
 

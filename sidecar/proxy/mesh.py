@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
 from attrs import define, field
 
-from sidecar.proxy.connection import ConnectionTable
+from sidecar.proxy.connection import ConnectionTable, Generations
 
 if TYPE_CHECKING:
     from sidecar.config.model import Config
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class Mesh:
     """Shared by all connections of the process.
 
-    *credentials* and *policy* are replaced whole when they change; a connection
-    takes them once.
+    *config*, *credentials*, *policy* and *routes* are replaced whole when they change;
+    a connection takes them once. Whoever replaces any says so by `put_in_force`.
     """
 
     config: Config
@@ -44,3 +45,11 @@ class Mesh:
     connections: ConnectionTable = field(factory=ConnectionTable)
     no_alpn: set[tuple[str, int]] = field(factory=set)
     """Destinations that refuse a handshake with an ALPN protocol they do not know."""
+    generations: Generations = field(factory=Generations)
+    news: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+    """Whoever waits here is told of new generations."""
+
+    def put_in_force(self, generations: Generations) -> None:
+        """Have everything that is open judged again by what is here now."""
+        self.generations = generations
+        self.news.unpark_all()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sidecar.proxy.originate import originate
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.plan import Originate, PassThrough, Reject, plan_outbound
+from sidecar.proxy.recheck import admit_again
 from sidecar.proxy.steps import dial_upstream, find_destination
 from sidecar.relay.plain_flow import PlainFlow
 from sidecar.telemetry.labels import Direction, Verdict
@@ -45,10 +46,12 @@ async def carry(
         mesh.metrics.plaintext_connection(connection.direction, destination.port)
         upstream = await dial_upstream(addresses, destination.port, mesh, connection)
         connection.flow = PlainFlow(client, upstream)
+        admit_again(mesh, connection)
         return await mesh.engine.carry(connection.flow)
 
     leg = await originate(addresses, destination, plan, mesh, connection)
     connection.flow = leg.flow(client)
+    admit_again(mesh, connection)
     ending = await mesh.engine.carry(connection.flow)
     leg.learn(connection.flow, ending)
     return ending

@@ -121,14 +121,20 @@ def plan_outbound(
     destination: Endpoint,
     addresses: tuple[str, ...],
     own: OwnEndpoints,
+    formerly: str | None = None,
 ) -> Originate | PassThrough | Reject:
     """Plan a connection of the application to *destination*.
 
-    *addresses* are those of its host.
+    *addresses* are those of its host. One that is there already was led by the route
+    *formerly*.
     """
     if any(own.cover(each, destination.port) for each in addresses):
         return Reject(Outcome.LOOP, _LOOP)
     route = routes.find(destination.host, addresses, destination.port)
+    if formerly is not None and (route is None or route.name != formerly):
+        route = routes.find_again(
+            destination.host, addresses, destination.port, formerly
+        )
     if route is None:
         if routes.default is OutboundDefault.PLAINTEXT:
             return PassThrough()

@@ -52,6 +52,8 @@ def _record(connection: Connection, ending: Ending) -> AccessRecord:
         decision=connection.decision,
         seconds=trio.current_time() - connection.began,
         generation=connection.generation or None,
+        policy_generation=connection.generations.policy,
+        config_generation=connection.generations.config,
         detail=ending.detail or None,
     )
     if connection.flow is not None:

@@ -54,16 +54,32 @@ class RouteTable:
             self._found[key] = self._search(host, addresses, port)
         return self._found[key]
 
+    def find_again(
+        self, host: str, addresses: tuple[str, ...], port: int, formerly: str
+    ) -> ResolvedRoute | None:
+        """Find the route of a connection that was led by the one named *formerly*.
+
+        A host name of that one may have had the connection's address then. That it
+        has moved since is no reason to take the connection for somebody else's.
+        """
+        return self._search(host, addresses, port, formerly)
+
     def forget(self) -> None:
         """Search anew: a host name has other addresses now."""
         self._found.clear()
 
     def _search(
-        self, host: str, addresses: tuple[str, ...], port: int
+        self,
+        host: str,
+        addresses: tuple[str, ...],
+        port: int,
+        formerly: str | None = None,
     ) -> ResolvedRoute | None:
         for route, resolved in self._routes:
             if route.ports is not None and port not in route.ports:
                 continue
+            if route.name == formerly and any(isinstance(to, str) for to in route.to):
+                return resolved
             if self._names(route, host, addresses):
                 return resolved
         return None

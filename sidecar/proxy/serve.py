@@ -67,7 +67,9 @@ async def serve(
         while accepted is not None:
             client, address = accepted
             began = trio.current_time()
-            connection = Connection(direction, endpoint_of(address), began)
+            connection = Connection(
+                direction, endpoint_of(address), began, mesh.generations
+            )
             # Registered before it is judged: a change of policy in between counts.
             mesh.connections.add(connection)
             mesh.metrics.connection_opened(direction)

@@ -40,6 +40,8 @@ class AccessRecord:
         sent: Payload bytes to the side that opened it.
         seconds: From accept to close.
         generation: Which credentials it was made with.
+        policy_generation: Which policy let it in, or did not.
+        config_generation: Which configuration it was carried by.
         detail: A sentence: the near miss of a denial, the text of an error.
     """
 
@@ -61,6 +63,8 @@ class AccessRecord:
     cipher: str | None = None
     resumed: bool | None = None
     generation: int | None = None
+    policy_generation: int | None = None
+    config_generation: int | None = None
     detail: str | None = None
 
     def to_json(self) -> bytes:

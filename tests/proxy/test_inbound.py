@@ -90,6 +90,8 @@ async def test_an_allowed_peer_reaches_the_application() -> None:
         "cipher": "TLS_AES_256_GCM_SHA384",
         "resumed": False,
         "generation": 1,
+        "policy_generation": 1,
+        "config_generation": 1,
     }
     samples = mesh.samples()
     counted = {"direction": "inbound", "result": "ok", "reason": "ok"}

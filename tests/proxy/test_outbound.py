@@ -143,6 +143,8 @@ async def test_the_right_peer_is_spoken_to_in_tls() -> None:
         "cipher": "TLS_AES_128_GCM_SHA256",
         "resumed": False,
         "generation": 1,
+        "policy_generation": 1,
+        "config_generation": 1,
     }
     ok = {"direction": "outbound", "result": "ok"}
     samples = mesh.samples()

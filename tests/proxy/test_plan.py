@@ -185,6 +185,18 @@ def test_a_route_of_deny_refuses_and_is_named() -> None:
     )
 
 
+def test_the_route_of_a_connection_that_is_open_is_found_again() -> None:
+    api = Route("api", ("api.shop",), None, RouteMode.MTLS, (parse_pattern(API),))
+    table = routes(api, ten("rest", RouteMode.DENY))
+    addresses = ("10.0.0.1",)
+    assert isinstance(plan_outbound(table, THERE, addresses, OWN), Reject)
+    again = plan_outbound(table, THERE, addresses, OWN, formerly="api")
+    assert isinstance(again, Originate)
+    assert again.rule == "api"
+    same = plan_outbound(table, THERE, addresses, OWN, formerly="rest")
+    assert isinstance(same, Reject)
+
+
 def test_without_a_route_the_default_decides() -> None:
     there = Endpoint("192.0.2.1", 443)
     api = ten("api", RouteMode.MTLS)

@@ -13,7 +13,7 @@ from sidecar.config.model import (
     Log,
     Mode,
 )
-from sidecar.proxy.connection import Connection
+from sidecar.proxy.connection import Connection, Generations
 from sidecar.proxy.report import publish_bytes, report
 from sidecar.relay.flow import Ending
 from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
@@ -154,6 +154,8 @@ async def test_what_is_not_known_is_left_out() -> None:
         "outcome": "no_destination",
         "reason": "ok",
         "source": "[2001:db8::1]:53211",
+        "policy_generation": 1,
+        "config_generation": 1,
     }
 
 
@@ -165,6 +167,7 @@ async def test_what_is_known_is_told() -> None:
     told.rule = "front"
     told.decision = Verdict.AUDIT
     told.generation = 3
+    told.generations = Generations(config=4, policy=5, identity=6)
     record = await reported(told, Ending(Outcome.UPSTREAM_REFUSED, "nobody there"))
     expected = {
         "destination": "api.shop.svc:8443",
@@ -173,6 +176,8 @@ async def test_what_is_known_is_told() -> None:
         "rule": "front",
         "decision": "audit",
         "generation": 3,
+        "policy_generation": 5,
+        "config_generation": 4,
         "outcome": "upstream_refused",
         "detail": "nobody there",
     }

@@ -185,6 +185,28 @@ def test_an_answer_is_remembered_until_it_is_told_to_forget() -> None:
     assert found(routes, "10.0.0.2") == "api"
 
 
+def test_a_route_by_name_is_found_again_when_the_name_has_moved() -> None:
+    routes = table(
+        route("first", "10.0.0.9"),
+        route("api", "api.shop", ports=[8080]),
+        route("by-address", "10.0.0.1"),
+        route("rest", "10.0.0.0/8"),
+        known={"api.shop": ("10.0.0.2",)},
+    )
+
+    def again(host: str, formerly: str, port: int = 8080) -> str | None:
+        found = routes.find_again(host, (host,), port, formerly)
+        return None if found is None else found.name
+
+    assert found(routes, "10.0.0.3") == again("10.0.0.3", "gone") == "rest"
+    assert again("10.0.0.3", "api") == "api"
+    assert again("10.0.0.9", "api") == "first"  # which comes before it
+    assert again("10.0.0.3", "api", port=9090) == "rest"
+    assert again("10.0.0.3", "by-address") == "rest"
+    assert again("11.0.0.1", "rest") is None
+    assert found(routes, "10.0.0.3") == "rest"  # it is not remembered
+
+
 def test_ports_are_remembered_apart() -> None:
     routes = table(route("web", "10.0.0.1", ports=[80]))
     assert found(routes, "10.0.0.1", port=80) == "web"
