@@ -81,13 +81,19 @@ def _add_check(commands: Commands) -> None:
         "check",
         allow_abbrev=False,
         help="find every problem of a configuration, without running it",
-        description="Read a configuration, the policy that it names and the keys and "
-        "certificates, and report every problem at once. Exit status 0 or 2.",
+        description="Read a configuration, the policy that it names and the keys and\n"
+        "certificates, and report every problem at once; or the ConfigMaps with them\n"
+        "among the manifests of a cluster, without certificates. Exit status 0 or 2.",
         epilog="examples:\n  sidecar check sidecar.yaml\n"
-        "  sidecar check --json sidecar.yaml | jq .problems",
+        "  sidecar check --json sidecar.yaml | jq .problems\n"
+        "  helm template sidecar CHART --values values.yaml | sidecar check --manifests -",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    what.add_argument(
+        "--manifests", type=Path, metavar="FILE", help="manifests; - is standard input"
+    )
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(command="sidecar.commands.check")
 

@@ -90,7 +90,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         (["run"], "the following arguments are required: --config"),
         (["run", "--confg", "x"], "the following arguments are required: --config"),
         (["run", "--config", "x", "y"], "unrecognized arguments: y"),
-        (["check"], "the following arguments are required: FILE"),
+        (["check"], "one of the arguments FILE --manifests is required"),
         (["certs"], "the following arguments are required: COMMAND"),
         (["certs", "isue"], "invalid choice: 'isue'"),
         (["redirect", "aply"], "invalid choice: 'aply'"),

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 def main(arguments: argparse.Namespace) -> int:
     """Check the file that *arguments* name; give the exit status."""
+    if arguments.manifests is not None:
+        # Not at the top: it knows the injector, which no other check needs.
+        from sidecar.commands import check_manifests  # noqa: PLC0415
+
+        return check_manifests.main(arguments.manifests, as_json=arguments.json)
     now = datetime.now(UTC)
     result = _check(arguments.file, now)
     source = str(arguments.file)

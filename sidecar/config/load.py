@@ -91,7 +91,16 @@ def read_config(path: Path) -> ConfigReading:
     Raises:
         ConfigError: It is no YAML file with a mapping at the top.
     """
-    document = _read_document(path, _LARGEST_CONFIG)
+    return config_of(_read_document(path, _LARGEST_CONFIG), path.parent)
+
+
+def config_of(document: Document, base: Path) -> ConfigReading:
+    """Take the configuration out of a document as far as it goes.
+
+    Args:
+        document: What the file says.
+        base: Where relative paths in it start.
+    """
     findings = [*document.findings]
     unreadable: frozenset[str] = frozenset()
     try:
@@ -101,7 +110,7 @@ def read_config(path: Path) -> ConfigReading:
         unreadable = frozenset(str(finding.place[0]) for finding in error.findings)
         config = _read_sections(document, unreadable)
     findings.extend(broken_rules(config, unreadable))
-    config = _resolve(config, path.parent)
+    config = _resolve(config, base)
     return ConfigReading(document, config, unreadable, tuple(findings))
 
 
@@ -111,7 +120,15 @@ def read_policy(path: Path, accept: frozenset[NameKind]) -> PolicyReading:
     Raises:
         ConfigError: As for `load_policy`.
     """
-    document = _read_document(path, _LARGEST_POLICY)
+    return policy_of(_read_document(path, _LARGEST_POLICY), accept)
+
+
+def policy_of(document: Document, accept: frozenset[NameKind]) -> PolicyReading:
+    """Take the policy out of a document.
+
+    Raises:
+        ConfigError: It breaks rules; it carries every problem.
+    """
     findings = [*document.findings]
     try:
         policy = read_whole_policy(document.root, None)
@@ -120,7 +137,7 @@ def read_policy(path: Path, accept: frozenset[NameKind]) -> PolicyReading:
         policy = Policy()
     findings.extend(_unknown_kinds(policy, accept))
     if findings:
-        raise ConfigError(str(path), document.problems(findings))
+        raise ConfigError(document.source, document.problems(findings))
     return PolicyReading(document, policy)
 
 
