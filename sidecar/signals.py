@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from sidecar import early_signals
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -22,6 +24,8 @@ async def watch_signals(
     async with trio.open_nursery() as reloads:
         with trio.open_signal_receiver(*watched) as signals:
             task_status.started()
+            for _ in early_signals.asked():
+                stop()
             async for number in signals:
                 if number == signal.SIGHUP:
                     # Not awaited: slow files must not hold up the end.

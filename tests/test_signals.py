@@ -6,6 +6,7 @@ import signal
 import pytest
 import trio
 
+from sidecar import early_signals
 from sidecar.signals import watch_signals
 
 
@@ -26,5 +27,17 @@ async def test_a_reload_that_hangs_does_not_hold_up_a_stop(
             await reloading.wait()
             assert not stopped.is_set()
             os.kill(os.getpid(), number)
+            await stopped.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_that_came_early_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(early_signals, "_asked", [signal.SIGTERM])
+    stopped = trio.Event()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch_signals, stopped.set, trio.sleep_forever)
             await stopped.wait()
             nursery.cancel_scope.cancel()
