@@ -21,12 +21,12 @@ SSL_VERSION: Final = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii")
 _VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 # AES-128 first, as Envoy and Go do: enough (RFC 9325, 4.2), and a third less work.
-_TLS13_CIPHERS: Final = (
+TLS13_CIPHERS: Final = (
     b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 )
 
 # For TLS 1.2, where it is allowed: forward secrecy and AEAD only (RFC 9325, 4.2).
-_TLS12_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+TLS12_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 
@@ -43,8 +43,8 @@ def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
     # Sessions are in the tickets (RFC 8446, 4.6.1), not in our memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_timeout(_SESSION_SECONDS)
-    context.set_tls13_ciphersuites(_TLS13_CIPHERS)
-    context.set_cipher_list(_TLS12_CIPHERS)
+    context.set_tls13_ciphersuites(TLS13_CIPHERS)
+    context.set_cipher_list(TLS12_CIPHERS)
     prepare(context, tls.groups)
     leaf, *intermediates = svid.chain
     context.use_certificate(leaf)
