@@ -16,8 +16,9 @@ from attrs import frozen
 from prometheus_client import CollectorRegistry
 
 from sidecar import __version__
+from sidecar.admin.http import HttpLimits
 from sidecar.admin.readiness import Readiness
-from sidecar.admin.server import AdminActions, admin_handler, telemetry_handler
+from sidecar.admin.server import AdminActions, Pages, admin_handler, telemetry_handler
 from sidecar.assembly import build_mesh, declare_labels, listeners_of
 from sidecar.binding import bind, bind_http, start_http
 from sidecar.introspection import config_value, live_connections
@@ -62,9 +63,15 @@ class Node:
 
 
 async def run(
-    path: Path, checked: Checked, checked_at: datetime, log: LogHandler
+    path: Path,
+    checked: Checked,
+    checked_at: datetime,
+    log: LogHandler,
+    probes: Pages = Pages(),  # noqa: B008 - frozen
 ) -> None:
     """Serve what *path* said at *checked_at* until told to stop, then drain.
+
+    The *probes* of the application are performed when they are asked for.
 
     Raises:
         ConfigError: OpenSSL refuses a part of the configuration.
@@ -74,9 +81,10 @@ async def run(
         node = build(path, checked, checked_at, stack)
         data = _bind_data(node.mesh.config, stack)
         telemetry, admin = bind_http(node.mesh.config, stack)
+        pages = telemetry_handler(node.metrics, node.readiness, probes.routes)
         handlers = (
-            (telemetry, telemetry_handler(node.metrics, node.readiness)),
-            (admin, admin_handler(_actions(node))),
+            (telemetry, pages, probes.limits),
+            (admin, admin_handler(_actions(node)), HttpLimits()),
         )
 
         async def open_front(background: trio.Nursery) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import trio
 
+    from sidecar.admin.http import HttpLimits
     from sidecar.admin.messages import Handler
     from sidecar.config.model import Config, Endpoint
 
@@ -67,8 +68,9 @@ def bind_http(config: Config, stack: ExitStack) -> tuple[socket.socket, socket.s
 
 
 async def start_http(
-    background: trio.Nursery, handlers: Sequence[tuple[socket.socket, Handler]]
+    background: trio.Nursery,
+    handlers: Sequence[tuple[socket.socket, Handler, HttpLimits]],
 ) -> None:
-    """Answer with each handler on its socket, in *background*."""
-    for sock, handler in handlers:
-        await background.start(serve, [stream_listener(sock)], handler)
+    """Answer with each handler on its socket, within its limits, in *background*."""
+    for sock, handler, limits in handlers:
+        await background.start(serve, [stream_listener(sock)], handler, limits)

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from attrs import evolve
 
-from sidecar.admin.messages import text
+from sidecar.admin.http import HttpLimits
+from sidecar.admin.messages import Request, Response, text
 from sidecar.binding import BindError, bind, bind_http, place, start_http
 from sidecar.config.model import Config, Endpoint, Identity, UnixSocket
 
@@ -49,12 +51,16 @@ def test_http_may_be_on_two_ports_or_on_a_unix_socket(tmp_path: Path) -> None:
         bind_http(on_unix, stack)
 
 
+def _say(name: str, _request: Request) -> Response:
+    return text(name)
+
+
 async def test_each_handler_answers_on_its_socket() -> None:
     with ExitStack() as stack:
         pair = bind_http(CONFIG, stack)
         ports = [sock.getsockname()[1] for sock in pair]
         handlers = [
-            (sock, lambda _request, name=name: text(name))
+            (sock, partial(_say, name), HttpLimits())
             for sock, name in zip(pair, ("one", "two"), strict=True)
         ]
         async with trio.open_nursery() as nursery:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from sidecar.admin import wire
 from sidecar.admin.messages import Handler, Request, Response, text
+from sidecar.net.addr import plain_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +152,7 @@ class HttpConnection:
             body += event.data
             if len(body) > self._limits.body_bytes:
                 raise _too_large()
-        return wire.request_of(head, bytes(body))
+        return wire.request_of(head, bytes(body), _local_address(self._stream))
 
     async def _next_event(self) -> object:
         while True:
@@ -204,6 +205,14 @@ class HttpConnection:
             for _ in range(_LINGER_READS):
                 if not await self._stream.receive_some(_READ_BYTES):
                     break
+
+
+def _local_address(stream: trio.abc.Stream) -> str:
+    """Give the address of ours that the client of *stream* called, if it is one."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    address = stream.socket.getsockname()
+    return plain_host(address[0]) if isinstance(address, tuple) else ""
 
 
 def _too_large() -> h11.RemoteProtocolError:

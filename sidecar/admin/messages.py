@@ -23,6 +23,8 @@ class Request:
             origin form, as in `CONNECT host:port`, is all path and matches no route.
         query: Each name with its last value.
         headers: By lower-case name; repeated ones are joined by a comma.
+        local: The address of ours that the client called; empty if it did not call
+            over TCP.
     """
 
     method: str
@@ -30,6 +32,7 @@ class Request:
     query: Mapping[str, str] = field(factory=dict)
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes = field(default=b"", repr=False)
+    local: str = ""
 
 
 @frozen

@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from sidecar.admin.guard import guarded
+from sidecar.admin.http import HttpLimits
 from sidecar.admin.messages import JSON, Handler, Request, Response, text
 from sidecar.admin.routes import Route, Routes
 from sidecar.config.model import LogLevel
@@ -67,8 +68,18 @@ class Rendering(Protocol):
         """Give their text, piece by piece."""
 
 
-def telemetry_handler(metrics: Rendering, readiness: Readiness) -> Handler:
-    """Metrics and probes. Nothing here changes anything."""
+@frozen
+class Pages:
+    """More pages for a listener, and the limits that they need of it."""
+
+    routes: tuple[Route, ...] = ()
+    limits: HttpLimits = field(factory=HttpLimits)
+
+
+def telemetry_handler(
+    metrics: Rendering, readiness: Readiness, more: Iterable[Route] = ()
+) -> Handler:
+    """Metrics and probes, and *more*. Nothing here changes anything."""
 
     async def show_metrics(_request: Request) -> Response:
         parts = []
@@ -89,6 +100,7 @@ def telemetry_handler(metrics: Rendering, readiness: Readiness) -> Handler:
             Route("GET", "/metrics", show_metrics, "for Prometheus"),
             Route("GET", "/livez", live, "whether the process answers"),
             Route("GET", "/readyz", ready, "whether it should get traffic"),
+            *more,
         ),
     )
 

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def request_of(head: h11.Request, body: bytes) -> Request:
-    """What h11 read, as a request. It has checked every byte of the head already."""
+def request_of(head: h11.Request, body: bytes, local: str = "") -> Request:
+    """What h11 read at our address *local*, as a request.
+
+    It has checked every byte of the head already.
+    """
     path, _, query = head.target.decode("latin-1").partition("?")
     headers: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
@@ -28,6 +31,7 @@ def request_of(head: h11.Request, body: bytes) -> Request:
         query=dict(parse_qsl(query, keep_blank_values=True)),
         headers=headers,
         body=body,
+        local=local,
     )
 
 
@@ -89,4 +93,7 @@ def refusal(error: h11.RemoteProtocolError) -> Response:
 
 
 def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""  # an application's own, passed on

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from datetime import UTC, datetime
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sidecar import early_signals
+from sidecar.admin.server import Pages
 from sidecar.binding import BindError
 from sidecar.config.check import check
-from sidecar.config.problems import ConfigError
+from sidecar.config.problems import ConfigError, Problem
 from sidecar.supervisor.cpus import worker_count
 from sidecar.telemetry import log
 
@@ -30,22 +31,19 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _STDERR: Final = 2
+_APP_PROBES: Final = "SIDECAR_APP_PROBES"
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the configuration that *arguments* name; give the exit status."""
     _hold_standard_descriptors()
-    # Until there is something to reload; to end on it would be its default.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if arguments.worker is not None:
-        # Its supervisor gets them too, and says what is to be done.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     now = datetime.now(UTC)
     try:
-        checked = check(arguments.config, now)
+        checked, probes = _read(arguments.config, now)
         handler = log.configure(checked.config.log.level)
-        serve = _role(arguments.config, checked, now, handler, arguments.worker)
+        serve = _role(arguments, checked, probes, now, handler)
+        # What begins now has an end.
+        early_signals.remember()
         # What is loaded now stays: the collector need not look at it ever again.
         gc.freeze()
         trio.run(serve)  # noqa: TID251 - a command
@@ -58,13 +56,53 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _read(path: Path, now: datetime) -> tuple[Checked, Pages]:
+    """Read the configuration and the application's probes.
+
+    Raises:
+        ConfigError: One of the two will not do, or neither: all problems of both.
+    """
+    try:
+        probes = _app_probes()
+    except ConfigError as wrong:
+        try:
+            check(path, now)
+        except ConfigError as error:
+            problems = (*error.problems, *wrong.problems)
+            raise ConfigError(str(path), problems) from None
+        raise
+    return check(path, now), probes
+
+
+def _app_probes() -> Pages:
+    given = os.environ.get(_APP_PROBES, "")  # noqa: TID251 - read here, once
+    if not given:
+        return Pages()
+    # Who has none needs nothing of what performs them.
+    from sidecar.config.app_probes import AppProbesError, parse_app_probes  # noqa: PLC0415
+    from sidecar.probes.prober import pages_of  # noqa: PLC0415
+
+    try:
+        return pages_of(parse_app_probes(given))
+    except AppProbesError as error:
+        problems = tuple(
+            Problem("", each, source=_APP_PROBES) for each in error.problems
+        )
+        raise ConfigError(_APP_PROBES, problems) from None
+
+
 def _role(
-    path: Path, checked: Checked, now: datetime, log: LogHandler, control: int | None
+    arguments: argparse.Namespace,
+    checked: Checked,
+    probes: Pages,
+    now: datetime,
+    log: LogHandler,
 ) -> Callable[[], Awaitable[None]]:
     """Choose what this process is: alone, one of several, or over several.
 
     Each imports what it needs, and no more.
     """
+    path, control = arguments.config, arguments.worker
     if control is not None:
         from sidecar.supervisor import worker  # noqa: PLC0415
 
@@ -76,12 +114,12 @@ def _role(
     if count == 1:
         from sidecar import app  # noqa: PLC0415
 
-        return partial(app.run, path, checked, now, log)
+        return partial(app.run, path, checked, now, log, probes)
     from sidecar.supervisor import supervise  # noqa: PLC0415
 
     # As we were started, whichever way that was.
     command = (sys.executable, *sys.orig_argv[1:])
-    return partial(supervise.run, path, checked, count, command, log)
+    return partial(supervise.run, path, checked, count, command, log, probes)
 
 
 def _hold_standard_descriptors() -> None:

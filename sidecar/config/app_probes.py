@@ -30,11 +30,20 @@ _ASKED: Final = re.compile(r"/app-health/[a-z0-9-]{1,63}/[a-z]{1,20}")
 _PATH: Final = re.compile(r"/[\x21-\x7e]*")
 _HOST: Final = re.compile(r"[0-9A-Za-z._:-]{1,253}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_HEADER_VALUE: Final = re.compile(r"[^\0\r\n]*")
+# What HTTP can carry; and no half of a character, which JSON can name.
+_HEADER_VALUE: Final = re.compile("[^\0-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 
 
 class AppProbesError(ValueError):
-    """The text is no such JSON; the message says where and why."""
+    """The text is no such JSON; the message says where and why.
+
+    Attributes:
+        problems: The same, one sentence for each probe that is wrong.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @frozen
@@ -125,13 +134,23 @@ def parse_app_probes(text: str) -> dict[str, AppProbe]:
     except (ValueError, RecursionError):
         raise AppProbesError("not JSON") from None
     probes: dict[str, AppProbe] = {}
+    problems: list[str] = []
     for path, entry in _object(value, "the whole").items():
-        if not _ASKED.fullmatch(path):
-            raise AppProbesError(
-                f"expected {PREFIX}CONTAINER/PROBE as a path, got {path[:80]!r}"
-            )
-        probes[path] = _probe(_object(entry, path), path)
+        try:
+            probes[path] = _entry(path, entry)
+        except AppProbesError as error:
+            problems += error.problems
+    if problems:
+        raise AppProbesError(*problems)
     return probes
+
+
+def _entry(path: str, entry: object) -> AppProbe:
+    if not _ASKED.fullmatch(path):
+        raise AppProbesError(
+            f"expected {PREFIX}CONTAINER/PROBE as a path, got {path[:80]!r}"
+        )
+    return _probe(_object(entry, path), path)
 
 
 def _probe(entry: dict[str, Any], where: str) -> AppProbe:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from sidecar.admin.http import HttpLimits
 from sidecar.admin.readiness import Readiness
-from sidecar.admin.server import AdminActions, admin_handler, telemetry_handler
+from sidecar.admin.server import AdminActions, Pages, admin_handler, telemetry_handler
 from sidecar.assembly import build_credentials
 from sidecar.binding import bind_http, start_http
 from sidecar.signals import watch_signals
@@ -35,8 +36,11 @@ async def run(
     count: int,
     command: Sequence[str],
     log: LogHandler,
+    probes: Pages = Pages(),  # noqa: B008 - frozen
 ) -> None:
     """Have *count* processes, each started by *command*, serve what *path* said.
+
+    The *probes* of the application are performed here when they are asked for.
 
     Raises:
         ConfigError: OpenSSL refuses a part of the configuration.
@@ -48,10 +52,10 @@ async def run(
         telemetry, admin = bind_http(checked.config, stack)
         readiness = Readiness(names(count))
         fleet = Fleet(slots, command, readiness)
-        pages = telemetry_handler(fleet, readiness)
+        pages = telemetry_handler(fleet, readiness, probes.routes)
         handlers = (
-            (telemetry, freshened(pages, fleet.refresh)),
-            (admin, admin_handler(_actions(fleet))),
+            (telemetry, freshened(pages, fleet.refresh), probes.limits),
+            (admin, admin_handler(_actions(fleet)), HttpLimits()),
         )
         async with trio.open_nursery() as background:
             await background.start(log.run)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 import trio
 import trio.testing
 from hypothesis import given, strategies as st
 
+from sidecar.admin.accept import serve, stream_listener
 from sidecar.admin.http import HttpLimits
 from sidecar.admin.messages import Request, Response, text
+from sidecar.config.model import Endpoint
+from sidecar.net import listen
 from tests.admin.talking import (
     GET,
     POST,
@@ -353,3 +358,46 @@ async def test_a_cancelled_server_closes_its_connections() -> None:
     assert await read_all(client) == b""
     with pytest.raises(trio.ClosedResourceError):
         await server.send_all(b"x")
+
+
+@pytest.mark.parametrize(
+    ("bound", "called"),
+    [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "::1")],
+)
+async def test_a_request_knows_which_address_was_called(
+    bound: str, called: str
+) -> None:
+    def handler(request: Request) -> Response:
+        return text(f"called at {request.local}")
+
+    listener = stream_listener(listen.bind(Endpoint(bound, 0)))
+    port = listener.socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, [listener], handler)
+        client = await trio.open_tcp_stream(called, port)  # noqa: TID251 - a client
+        await client.send_all(GET)
+        assert answers(bytes(await client.receive_some()))[0].body == (
+            f"called at {called}\n".encode()
+        )
+        await client.aclose()
+        nursery.cancel_scope.cancel()
+    await listener.aclose()
+
+
+async def test_who_calls_in_another_way_calls_no_address() -> None:
+    ours, theirs = (
+        trio.SocketStream(trio.socket.from_stdlib_socket(each))
+        for each in socket.socketpair()
+    )
+    seen: list[str] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request.local)
+        return text("ok")
+
+    async with connected(handler, make_pair=lambda: (ours, theirs)) as client:
+        await client.send_all(GET)
+        await client.send_eof()
+        await read_all(client)
+    assert seen == [""]
+    await ours.aclose()

@@ -9,8 +9,9 @@ import trio
 from attrs import evolve
 from prometheus_client import CollectorRegistry
 
-from sidecar.admin.messages import Request, Response
+from sidecar.admin.messages import Request, Response, text
 from sidecar.admin.readiness import Readiness
+from sidecar.admin.routes import Route
 from sidecar.admin.server import AdminActions, admin_handler, telemetry_handler
 from sidecar.telemetry.labels import Direction
 from sidecar.telemetry.metrics import Metrics
@@ -253,3 +254,14 @@ async def test_the_index_of_each_listener_lists_its_pages(
     telemetry = telemetry_handler(metrics, readiness)
     assert b"/metrics" in (await ask(telemetry, Request("GET", "/"))).body
     assert b"/quitquitquit" in (await app.ask("GET", "/")).body
+
+
+async def test_more_pages_are_served_and_listed(
+    metrics: Metrics, readiness: Readiness
+) -> None:
+    more = Route("GET", "/app-health/web/livez", lambda _: text("well"), "a probe")
+    handler = telemetry_handler(metrics, readiness, [more])
+    assert (await ask(handler, Request("GET", more.path))).body == b"well\n"
+    assert (await ask(handler, Request("GET", more.path + "/"))).status == 404
+    assert (await ask(handler, Request("POST", more.path))).status == 405
+    assert b"/app-health/web/livez" in (await ask(handler, Request("GET", "/"))).body

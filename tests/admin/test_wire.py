@@ -105,3 +105,9 @@ def test_a_refusal_has_the_status_and_its_name() -> None:
     response = wire.refusal(error)
     assert response.status == 431
     assert response.body == b"request header fields too large\n"
+
+
+def test_a_status_that_nobody_has_named_is_sent_without_a_name() -> None:
+    start, *_ = wire.response_events(Response(299), date=DATE, close=False)
+    assert isinstance(start, h11.Response)
+    assert (start.status_code, start.reason) == (299, b"")

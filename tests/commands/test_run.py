@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,17 +14,7 @@ from sidecar.commands import run
 from tests.support.pki import identity, new_authority
 from tests.support.ports import free_port
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGHUP)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
@@ -39,6 +28,23 @@ def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
     assert err.startswith(f"{path}: 3 problems\n")
     assert f"  {path}:1: inbonud: unknown key" in err
     assert "identity" in err
+
+
+def test_probes_that_will_not_do_are_told_with_what_else_is_wrong(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text("inbonud: {}\n")
+    monkeypatch.setenv("SIDECAR_APP_PROBES", '{"/livez": {}, "/readyz": 1}')
+    assert run.main(argparse.Namespace(config=path, worker=None)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{path}: 5 problems\n")
+    assert "inbonud: unknown key" in err
+    rule = "expected /app-health/CONTAINER/PROBE as a path"
+    assert f"  SIDECAR_APP_PROBES: {rule}, got '/readyz'\n" in err
 
 
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
@@ -81,6 +87,8 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
     # Hangs up when the files are being read, which nothing else would show.
     script = (
         "import argparse, os, pathlib, signal\n"
+        "from sidecar import early_signals\n"
+        "early_signals.prepare(['run'])\n"
         "from sidecar.commands import run\n"
         "check = run.check\n"
         "def slow(*args):\n"

@@ -18,7 +18,7 @@ from sidecar.config.app_probes import (
 
 PORTS = st.integers(1, 65535)
 HOSTS = st.none() | st.from_regex(r"[0-9A-Za-z._:-]{1,20}", fullmatch=True)
-TEXTS = st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]))
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]))
 HEADERS = st.tuples(st.from_regex(r"[A-Za-z-]{1,9}", fullmatch=True), TEXTS)
 HANDLERS = st.one_of(
     st.builds(
@@ -120,6 +120,23 @@ def test_what_is_wrong_is_said_with_its_place(value: Any, what: str) -> None:
     with pytest.raises(AppProbesError) as error:
         parse_app_probes(json.dumps(value))
     assert what in str(error.value)
+
+
+def test_every_probe_that_is_wrong_is_named() -> None:
+    other = "/app-health/web/readyz"
+    with pytest.raises(AppProbesError) as error:
+        parse_app_probes(json.dumps({ASKED: {}, other: 1, "/": {}}))
+    assert [each.split(":")[0] for each in error.value.problems[:2]] == [ASKED, other]
+    assert len(error.value.problems) == 3
+
+
+@pytest.mark.parametrize("value", ["\x00", "\x1f", "\x7f", "\ud800"])
+def test_a_header_has_nothing_that_cannot_be_sent(value: str) -> None:
+    headers = [{"name": "X-A", "value": value}]
+    with pytest.raises(AppProbesError, match="the value of a header"):
+        parse_app_probes(
+            json.dumps({ASKED: {"httpGet": {"port": 1, "httpHeaders": headers}}})
+        )
 
 
 def test_a_text_that_no_process_can_have_is_refused() -> None:

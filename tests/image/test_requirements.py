@@ -30,6 +30,7 @@ def locked(name: str) -> dict[str, str]:
     ("name", "wanted"),
     [
         ("image.txt", SETTINGS["project"]["dependencies"]),
+        ("image.txt", SETTINGS["project"]["optional-dependencies"]["kubernetes"]),
         ("build.txt", SETTINGS["build-system"]["requires"]),
     ],
 )

@@ -19,7 +19,7 @@ from tests.support.programs import require
 from tests.support.sidecars import Sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sidecar.certs.authority import Authority
@@ -123,6 +123,7 @@ class Town:
         policy: dict[str, Any] | None = None,
         name: str = "api",
         port: int | None = None,
+        env: Mapping[str, str] | None = None,
         ready: bool = True,
         **configuration: Any,
     ) -> Sidecar:
@@ -152,6 +153,7 @@ class Town:
             },
             policy or {"default": "deny", "rules": [rule]},
             name,
+            env=env,
             ready=ready,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -70,6 +71,7 @@ class Sidecar(Process):
             chosen when it names none.
         policy: what policy.yaml says; without it the configuration names its own.
         name: tells two sidecars of one folder apart.
+        env: variables beside those of the test itself.
         ready: False starts it without waiting, to see it fail or wait.
     """
 
@@ -82,6 +84,7 @@ class Sidecar(Process):
         policy: Mapping[str, Any] | None = None,
         name: str = "sidecar",
         *,
+        env: Mapping[str, str] | None = None,
         ready: bool = True,
     ) -> None:
         self.configuration_file = folder / f"{name}.yaml"
@@ -94,7 +97,8 @@ class Sidecar(Process):
             settings["policy"] = self.policy_file.name
             self.write_policy(policy)
         self.write_configuration(settings)
-        super().__init__([*self.program, self.configuration_file], folder, name)
+        command: list[str | Path] = [*self.program, self.configuration_file]
+        super().__init__(command, folder, name, {**os.environ, **(env or {})})  # noqa: TID251
 
     def __enter__(self) -> Self:
         super().__enter__()

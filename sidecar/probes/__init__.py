@@ -1,0 +1,1 @@
+"""The application's own probes, performed inside the pod in the kubelet's stead."""
