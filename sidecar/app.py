@@ -146,8 +146,10 @@ async def operate(
         background.start_soon(mesh.engine.run)
         background.start_soon(Recheck(mesh).run)
         background.start_soon(mesh.hosts.keep_fresh)
-        node.readiness.done("identity")
+        if mesh.identified.is_set():
+            node.readiness.done("identity")
         node.readiness.done("policy")
+        background.start_soon(node.reloader.source.run)
         await open_front(background)
         background.start_soon(node.reloader.watch)
         await node.lifecycle.serve(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -16,26 +17,40 @@ from sidecar.proxy.plan import OwnEndpoints
 from sidecar.proxy.routes import RouteTable
 from sidecar.relay.engine import Engine
 from sidecar.telemetry.labels import Direction, Verdict
-from sidecar.tls.context import SSL_VERSION
-from sidecar.tls.credentials import Credentials
+from sidecar.tls.context import SSL_VERSION, check_groups
+from sidecar.tls.credentials import Credentials, NoCredentials
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sidecar.config.check import Checked
+    from sidecar.config.material import Material
     from sidecar.config.model import Config, Listener
     from sidecar.telemetry.access_log import AccessLog
     from sidecar.telemetry.metrics import Metrics
 
 
-def build_credentials(path: Path, checked: Checked, generation: int = 1) -> Credentials:
+def build_credentials(
+    path: Path, checked: Checked, generation: int = 1, material: Material | None = None
+) -> Credentials:
     """Make a generation of what TLS needs; *path* is the configuration's.
+
+    *material* is what a Workload API brought; it is needed where *checked* has none,
+    and as long as there is none, this gives `NoCredentials`.
 
     Raises:
         ConfigError: OpenSSL does not know one of the groups.
     """
+    tls = checked.config.tls
+    material = material or checked.material
+    if material is None and find_spec("grpc") is None:
+        what = "needs grpcio, which is in the extra: pip install 'sidecar[spire]'"
+        raise ConfigError(str(path), (Problem("identity.workload_api", what),))
     try:
-        return Credentials(checked.material, checked.config.tls, generation)
+        if material is None:
+            check_groups(tls)  # what is wrong with them is known at start
+            return NoCredentials(generation)
+        return Credentials(material, tls, generation)
     except ValueError as error:
         problem = Problem(
             "tls.groups", f"{SSL_VERSION} does not know the group {str(error)!r}"
@@ -75,6 +90,8 @@ def build_mesh(
         inbound_gate=HandshakeGate(config.limits.handshakes, strangers=True),
         outbound_gate=HandshakeGate(config.limits.handshakes, strangers=False),
     )
+    if checked.material is not None:
+        mesh.identified.set()
     return mesh
 
 

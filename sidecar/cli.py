@@ -12,12 +12,13 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sidecar import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     # argparse has no public name for what add_subparsers returns.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
@@ -136,8 +137,15 @@ _COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Run the command that *arguments* name; give its exit status.
+
+    Args:
+        arguments: Those of the process, unless given.
+        environment: Commands find in their arguments what they need of it.
 
     Raises:
         SystemExit: There is no such command, or only its help was asked for.
@@ -145,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with _written_out():
-            return _run(words)
+            return _run(words, environment)
     except KeyboardInterrupt:
         return FAILED
     except OSError as error:
@@ -156,8 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parsed = _parser(words[0] if words else None).parse_args(words)
+    parsed.endpoint_socket = environment.get("SPIFFE_ENDPOINT_SOCKET")
     status: int = importlib.import_module(parsed.command).main(parsed)
     return status
 

@@ -80,42 +80,55 @@ class Lifecycle:
         await watch_signals(self.stop, reload, task_status=task_status)
 
     async def serve(self, listening: Iterable[Listening]) -> None:
-        """Carry connections until all is drained.
+        """Carry connections until all is drained, once there is an identity.
 
         Cancellation:
             Open connections are reset.
         """
-        mesh = self._mesh
-        slots = trio.Semaphore(mesh.config.limits.connections)
+        listening = tuple(listening)
         async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                for direction, listener, sock in listening:
-                    accepting.start_soon(
-                        serve, sock, listener, direction, mesh, slots, connections
-                    )
-                self._readiness.done("listeners")
-                self.accepts.set()
-                _LOG.info("ready")
-                await self._draining.wait()
-                with trio.move_on_after(mesh.config.drain.delay_seconds):
-                    await self._without_delay.wait()
-                accepting.cancel_scope.cancel()
+            await _first_of(self._mesh.identified.wait, self._draining.wait)
+            if self._mesh.identified.is_set():
+                await self._accept(listening, connections)
             for _, _, sock in listening:
                 sock.close()
             self.accepts_no_more.set()
             await self._finish()
             connections.cancel_scope.cancel()
 
+    async def _accept(
+        self, listening: Iterable[Listening], connections: trio.Nursery
+    ) -> None:
+        """Accept until told to drain, and for the delay after that."""
+        mesh = self._mesh
+        slots = trio.Semaphore(mesh.config.limits.connections)
+        async with trio.open_nursery() as accepting:
+            for direction, listener, sock in listening:
+                accepting.start_soon(
+                    serve, sock, listener, direction, mesh, slots, connections
+                )
+            self._readiness.done("listeners")
+            self.accepts.set()
+            _LOG.info("ready")
+            await self._draining.wait()
+            with trio.move_on_after(mesh.config.drain.delay_seconds):
+                await self._without_delay.wait()
+            accepting.cancel_scope.cancel()
+
     async def _finish(self) -> None:
         """Wait for the open connections, the deadline, or a second signal."""
         with trio.move_on_after(self._mesh.config.drain.deadline_seconds):
-            async with trio.open_nursery() as nursery:
-
-                async def first(wait: Callable[[], Awaitable[object]]) -> None:
-                    await wait()
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(first, self._at_once.wait)
-                nursery.start_soon(first, self._mesh.connections.wait_empty)
+            await _first_of(self._at_once.wait, self._mesh.connections.wait_empty)
         left = len(self._mesh.connections)
         _LOG.info("drained", extra={"cut": left})
+
+
+async def _first_of(*waits: Callable[[], Awaitable[object]]) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def first(wait: Callable[[], Awaitable[object]]) -> None:
+            await wait()
+            nursery.cancel_scope.cancel()
+
+        for wait in waits:
+            nursery.start_soon(first, wait)

@@ -159,6 +159,7 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
     )
     value = config_value(config)
     assert value["identity"] == {
+        "hint": None,
         "certificate_chain": "tls.crt",
         "private_key": "tls.key",
         "trust_bundles": {"example.org": "ca.crt"},

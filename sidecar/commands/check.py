@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> int:
 
         return check_manifests.main(arguments.manifests, as_json=arguments.json)
     now = datetime.now(UTC)
-    result = _check(arguments.file, now)
+    result = _check(arguments.file, now, arguments.endpoint_socket)
     source = str(arguments.file)
     broken = isinstance(result, ConfigError)
     if arguments.json:
@@ -37,9 +37,11 @@ def main(arguments: argparse.Namespace) -> int:
     return 2 if broken else 0
 
 
-def _check(path: Path, now: datetime) -> Checked | ConfigError:
+def _check(
+    path: Path, now: datetime, endpoint_socket: str | None
+) -> Checked | ConfigError:
     try:
-        checked = check(path, now)
+        checked = check(path, now, endpoint_socket)
         build_credentials(path, checked)  # what only OpenSSL can tell
     except ConfigError as error:
         return error

@@ -24,7 +24,6 @@ from sidecar.telemetry import log
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from sidecar.config.check import Checked
     from sidecar.telemetry.log import LogHandler
@@ -39,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     _hold_standard_descriptors()
     now = datetime.now(UTC)
     try:
-        checked, probes = _read(arguments.config, now)
+        checked, probes = _read(arguments, now)
         handler = log.configure(checked.config.log.level)
         serve = _role(arguments, checked, probes, now, handler)
         # What begins now has an end.
@@ -56,22 +55,23 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path, now: datetime) -> tuple[Checked, Pages]:
+def _read(arguments: argparse.Namespace, now: datetime) -> tuple[Checked, Pages]:
     """Read the configuration and the application's probes.
 
     Raises:
         ConfigError: One of the two will not do, or neither: all problems of both.
     """
+    path, endpoint = arguments.config, arguments.endpoint_socket
     try:
         probes = _app_probes()
     except ConfigError as wrong:
         try:
-            check(path, now)
+            check(path, now, endpoint)
         except ConfigError as error:
             problems = (*error.problems, *wrong.problems)
             raise ConfigError(str(path), problems) from None
         raise
-    return check(path, now), probes
+    return check(path, now, endpoint), probes
 
 
 def _app_probes() -> Pages:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sidecar.config.load import ConfigReading, PolicyReading, read_config, read_policy
-from sidecar.config.material import Material, read_material
+from sidecar.config.material import (
+    FileTrust,
+    Material,
+    read_file_trust,
+    read_material,
+)
 from sidecar.config.material_notes import notes_on_material
 from sidecar.config.model import Config, NameKind
 from sidecar.config.notes import notes_on_config, notes_on_policy
@@ -28,45 +33,52 @@ class Checked:
     Attributes:
         config: What `sidecar.yaml` says.
         policy: The rules; where no file is named, none, and deny.
-        material: Our certificate, and the roots of our peers.
+        material: Our certificate, and the roots of our peers; None where a Workload
+            API will bring them.
+        files: What files bring beside a Workload API.
         notes: What deserves a word though nothing is wrong, one line each.
+        endpoint_socket: What the environment said of a Workload API.
     """
 
     config: Config
     policy: Policy
-    material: Material
+    material: Material | None
     notes: tuple[str, ...]
+    files: FileTrust = field(factory=FileTrust)
+    endpoint_socket: str | None = None
 
 
-def check(path: Path, now: dt.datetime) -> Checked:
+def check(path: Path, now: dt.datetime, endpoint_socket: str | None = None) -> Checked:
     """Load `sidecar.yaml` and every file that it names.
 
     Args:
         path: The file.
         now: The moment at which certificates must be valid.
+        endpoint_socket: SPIFFE_ENDPOINT_SOCKET of the environment.
 
     Raises:
         ConfigError: At least one of the files will not do; it carries the problems
             of all of them. No other exception escapes, whatever the files.
     """
-    reading = read_config(path)
+    reading = read_config(path, endpoint_socket)
     findings = [*reading.findings]
     problems: tuple[Problem, ...] = ()
     policy = material = None
+    files = FileTrust()
     try:
         policy = _read_policy(reading)
     except ConfigError as error:
         problems = error.problems
     try:
-        material = _read_material(reading, now)
+        material, files = _read_files(reading, now)
     except Invalid as error:
         findings.extend(finding.under("identity") for finding in error.findings)
-    if findings or problems or material is None:
+    if findings or problems:
         located = reading.document.problems(findings)
         raise ConfigError(str(path), (*located, *problems))
     notes = tuple(_notes(reading, policy, material, now))
     rules = Policy() if policy is None else policy.policy
-    return Checked(reading.config, rules, material, notes)
+    return Checked(reading.config, rules, material, notes, files, endpoint_socket)
 
 
 def _read_policy(reading: ConfigReading) -> PolicyReading | None:
@@ -79,22 +91,28 @@ def _read_policy(reading: ConfigReading) -> PolicyReading | None:
     return read_policy(path, accept)
 
 
-def _read_material(reading: ConfigReading, now: dt.datetime) -> Material | None:
+def _read_files(
+    reading: ConfigReading, now: dt.datetime
+) -> tuple[Material | None, FileTrust]:
+    identity = reading.config.identity
     if "identity" in reading.unreadable:
-        return None
-    return read_material(reading.config.identity, now)
+        return None, FileTrust()
+    if identity.from_files:
+        return read_material(identity, now), FileTrust()
+    return None, read_file_trust(identity, now)
 
 
 def _notes(
     reading: ConfigReading,
     policy: PolicyReading | None,
-    material: Material,
+    material: Material | None,
     now: dt.datetime,
 ) -> Iterator[str]:
     config = reading.config
     notes: list[Finding] = [*notes_on_config(config)]
-    on_material = notes_on_material(config.identity, material, now)
-    notes.extend(note.under("identity") for note in on_material)
+    if material is not None:
+        on_material = notes_on_material(config.identity, material, now)
+        notes.extend(note.under("identity") for note in on_material)
     yield from (note.located for note in reading.document.problems(notes))
     if policy is not None:
         on_policy = notes_on_policy(config, policy.policy)

@@ -43,6 +43,16 @@ def _check_entrances(config: Config) -> Iterator[Finding]:
         yield Finding(("inbound", "listeners"), what)
 
 
+def _check_source(config: Config) -> Iterator[Finding]:
+    identity = config.identity
+    if identity.workload_api is None and not identity.from_files:
+        what = (
+            "names no certificate: certificate_chain, private_key, trust_bundles are "
+            "needed (or workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment)"
+        )
+        yield Finding(("identity",), what)
+
+
 def _check_policy(config: Config) -> Iterator[Finding]:
     if config.inbound.listeners and config.policy is None:
         what = (
@@ -59,7 +69,7 @@ def _check_peers(config: Config) -> Iterator[Finding]:
 
 
 def _check_trust_domains(config: Config) -> Iterator[Finding]:
-    if config.identity.workload_api is not None:
+    if not config.identity.from_files:
         return
     if NameKind.SPIFFE not in config.identity.accept:
         return  # said by the rule above
@@ -93,6 +103,7 @@ _KINDS: Final[dict[type, NameKind]] = {
 }
 
 _RULES: Final[tuple[tuple[tuple[str, ...], ConfigRule], ...]] = (
+    (("identity",), _check_source),
     (("inbound", "outbound"), _check_entrances),
     (("inbound", "policy"), _check_policy),
     (("inbound", "outbound", "admin", "telemetry"), check_listeners),

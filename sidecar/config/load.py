@@ -13,6 +13,7 @@ from sidecar.config.model import Config, Identity, NameKind
 from sidecar.config.place import Finding, Index, Invalid
 from sidecar.config.policy_sections import read_whole_policy
 from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.section_values import parse_workload_api
 from sidecar.config.sections import SECTIONS, read_whole_config
 from sidecar.config.yaml_document import parse_document
 from sidecar.policy.model import Policy
@@ -85,21 +86,30 @@ class PolicyReading:
     policy: Policy
 
 
-def read_config(path: Path) -> ConfigReading:
+def read_config(path: Path, endpoint_socket: str | None = None) -> ConfigReading:
     """Read `sidecar.yaml` as far as it goes.
+
+    Args:
+        path: The file.
+        endpoint_socket: SPIFFE_ENDPOINT_SOCKET: the Workload API of an identity that
+            names no other source (SPIFFE Workload Endpoint 4).
 
     Raises:
         ConfigError: It is no YAML file with a mapping at the top.
     """
-    return config_of(_read_document(path, _LARGEST_CONFIG), path.parent)
+    document = _read_document(path, _LARGEST_CONFIG)
+    return config_of(document, path.parent, endpoint_socket)
 
 
-def config_of(document: Document, base: Path) -> ConfigReading:
+def config_of(
+    document: Document, base: Path, endpoint_socket: str | None = None
+) -> ConfigReading:
     """Take the configuration out of a document as far as it goes.
 
     Args:
         document: What the file says.
         base: Where relative paths in it start.
+        endpoint_socket: As for `read_config`.
     """
     findings = [*document.findings]
     unreadable: frozenset[str] = frozenset()
@@ -109,6 +119,12 @@ def config_of(document: Document, base: Path) -> ConfigReading:
         findings.extend(error.findings)
         unreadable = frozenset(str(finding.place[0]) for finding in error.findings)
         config = _read_sections(document, unreadable)
+    if "identity" not in unreadable:
+        try:
+            config = _located(config, endpoint_socket)
+        except Invalid as error:
+            findings.extend(error.findings)
+            unreadable |= {"identity"}
     findings.extend(broken_rules(config, unreadable))
     config = _resolve(config, base)
     return ConfigReading(document, config, unreadable, tuple(findings))
@@ -158,6 +174,19 @@ def _read_sections(document: Document, unreadable: frozenset[str]) -> Config:
     }
     sections.setdefault("identity", Identity())
     return Config(**sections)
+
+
+def _located(config: Config, endpoint_socket: str | None) -> Config:
+    """Let the environment say where the Workload API is, if nothing else does."""
+    identity = config.identity
+    if not endpoint_socket or identity.workload_api or identity.from_files:
+        return config
+    try:
+        address = parse_workload_api(endpoint_socket)
+    except ValueError as error:
+        what = f"SPIFFE_ENDPOINT_SOCKET: {error}"
+        raise Invalid([Finding(("identity",), what)]) from None
+    return evolve(config, identity=evolve(identity, workload_api=address))
 
 
 def _unknown_kinds(policy: Policy, accept: frozenset[NameKind]) -> Iterator[Finding]:

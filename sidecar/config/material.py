@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sidecar.config.crl import CrlError, parse_crls
 from sidecar.config.files import UnreadableError, read_bounded
@@ -39,23 +39,45 @@ _LARGEST: Final = 1024 * 1024
 _USELESS: Final = (UnreadableError, SvidError, BundleError, CrlError)
 
 
-@frozen
-class Material:
-    """What handshakes are made of.
+@frozen(kw_only=True)
+class Trust:
+    """What peers are judged by.
 
     Attributes:
-        svid: Our own certificate and key.
         bundles: The roots of each trust domain, by its name.
         name_roots: The roots of peers that are known by dns or subject.
         crls: Certificate revocation lists, in the order of the file.
         accept: Which names of a peer's certificate count.
     """
 
+    bundles: Mapping[str, TrustBundle] = field(factory=dict)
+    name_roots: tuple[x509.Certificate, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    accept: frozenset[NameKind] = frozenset({NameKind.SPIFFE})
+
+
+@frozen(kw_only=True)
+class Material(Trust):
+    """What handshakes are made of.
+
+    Attributes:
+        svid: Our own certificate and key.
+    """
+
     svid: Svid
-    bundles: Mapping[str, TrustBundle]
-    name_roots: tuple[x509.Certificate, ...]
-    crls: tuple[x509.CertificateRevocationList, ...]
-    accept: frozenset[NameKind]
+
+
+@frozen
+class FileTrust:
+    """What files bring beside a Workload API.
+
+    Attributes:
+        name_roots: As in `Material`.
+        crls: Lists besides those that the Workload API sends.
+    """
+
+    name_roots: tuple[x509.Certificate, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
 
 
 def load_material(identity: Identity, now: dt.datetime) -> Material:
@@ -80,26 +102,35 @@ def read_material(identity: Identity, now: dt.datetime) -> Material:
     Raises:
         Invalid: As for `load_material`, with places relative to `identity`.
     """
-    if identity.workload_api is not None:
-        what = "not in this release: name certificate_chain, private_key, trust_bundles"
-        raise Invalid([Finding(("workload_api",), what)])
     reading = _Reading(now)
     svid = reading.svid(identity)
     bundles = [
         reading.bundle(trust_domain, path)
         for trust_domain, path in identity.trust_bundles.items()
     ]
-    name_roots = reading.name_roots(identity.name_bundle)
-    crls = identity.crl and reading.file(("crl",), identity.crl, parse_crls)
+    files = reading.trust(identity)
     if svid is None or reading.findings:
         raise Invalid(reading.findings)
     return Material(
         svid=svid,
         bundles={bundle.trust_domain: bundle for bundle in bundles if bundle},
-        name_roots=name_roots or (),
-        crls=crls or (),
+        name_roots=files.name_roots,
+        crls=files.crls,
         accept=identity.accept,
     )
+
+
+def read_file_trust(identity: Identity, now: dt.datetime) -> FileTrust:
+    """Load the files that *identity* names beside a Workload API.
+
+    Raises:
+        Invalid: As for `read_material`.
+    """
+    reading = _Reading(now)
+    files = reading.trust(identity)
+    if reading.findings:
+        raise Invalid(reading.findings)
+    return files
 
 
 class _Reading:
@@ -143,7 +174,12 @@ class _Reading:
             self._check_roots(bundle.roots, place, path)
         return bundle
 
-    def name_roots(self, path: Path | None) -> tuple[x509.Certificate, ...] | None:
+    def trust(self, identity: Identity) -> FileTrust:
+        name_roots = self._name_roots(identity.name_bundle)
+        crls = identity.crl and self.file(("crl",), identity.crl, parse_crls)
+        return FileTrust(name_roots or (), crls or ())
+
+    def _name_roots(self, path: Path | None) -> tuple[x509.Certificate, ...] | None:
         if path is None:
             return None
         roots = self.file(("name_bundle",), path, parse_name_bundle)

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import field, frozen
 
+from sidecar.config.identity_model import (
+    Identity as Identity,  # noqa: PLC0414 - they are parts of the model, too
+    NameKind as NameKind,  # noqa: PLC0414
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Network, IPv6Network
@@ -174,38 +179,6 @@ class Outbound:
     routes: tuple[Route, ...] = ()
 
 
-class NameKind(StrEnum):
-    """Which name of a peer's certificate counts."""
-
-    SPIFFE = "spiffe"
-    DNS = "dns"
-    SUBJECT = "subject"
-
-
-@frozen
-class Identity:
-    """Where our certificate and the roots of our peers come from.
-
-    Attributes:
-        certificate_chain: PEM, the leaf first; None exactly with a Workload API.
-        private_key: PEM, not encrypted; None exactly with a Workload API.
-        trust_bundles: One file for each trust domain, never merged with one another.
-        workload_api: The socket of a SPIFFE Workload API, ``unix:///path``.
-        accept: Which names of a peer's certificate count; at least one.
-        name_bundle: The roots of peers known by dns or subject; None exactly when
-            neither is accepted.
-        crl: Certificate revocation lists, PEM or DER.
-    """
-
-    certificate_chain: Path | None = None
-    private_key: Path | None = None
-    trust_bundles: Mapping[str, Path] = field(factory=dict)
-    workload_api: str | None = None
-    accept: frozenset[NameKind] = frozenset({NameKind.SPIFFE})
-    name_bundle: Path | None = None
-    crl: Path | None = None
-
-
 @frozen
 class Tls:
     """What is offered and accepted in a handshake."""
@@ -286,7 +259,7 @@ class Config:
         workers: How many processes; "auto" is one for each CPU of the cgroup.
     """
 
-    identity: Identity
+    identity: Identity = field(factory=Identity)
     inbound: Inbound = Inbound()
     outbound: Outbound = Outbound()
     policy: Path | None = None

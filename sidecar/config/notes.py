@@ -93,7 +93,7 @@ def notes_on_policy(config: Config, policy: Policy) -> Iterator[Finding]:
 
 
 def _on_trust_domains(config: Config, policy: Policy) -> Iterator[Finding]:
-    if config.identity.workload_api is not None:
+    if not config.identity.from_files:
         return  # which bundles it brings is not known here
     unknown: dict[str, list[Place]] = {}
     for rule_at, rule in enumerate(policy.rules):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sidecar.config.check import Checked
-    from sidecar.config.material import Material
     from sidecar.config.model import Inbound, Listener, Outbound, Route
     from sidecar.policy.model import Policy
 
@@ -60,7 +59,7 @@ def report_lines(
 
 def _rows(checked: Checked, now: dt.datetime) -> Iterator[tuple[str, str]]:
     config = checked.config
-    yield from (("identity", text) for text in _identity(checked.material, now))
+    yield from (("identity", text) for text in _identity(checked, now))
     if config.inbound.listeners:
         yield from (("inbound", text) for text in _inbound(config.inbound))
         yield "policy", f"{config.policy}: {_policy(checked.policy)}"
@@ -70,7 +69,12 @@ def _rows(checked: Checked, now: dt.datetime) -> Iterator[tuple[str, str]]:
     yield "telemetry", str(config.telemetry)
 
 
-def _identity(material: Material, now: dt.datetime) -> Iterator[str]:
+def _identity(checked: Checked, now: dt.datetime) -> Iterator[str]:
+    material, identity = checked.material, checked.config.identity
+    if material is None:
+        which = "" if identity.hint is None else f" with the hint {identity.hint!r}"
+        yield f"the SVID{which} of {identity.workload_api}, which is not asked now"
+        return
     end = material.svid.not_valid_after
     yield str(material.svid.name)
     yield f"expires {stamp(end)}, {seen_from(end, now)}"

@@ -8,7 +8,6 @@ from sidecar.config.problems import ConfigError
 
 if TYPE_CHECKING:
     from sidecar.config.check import Checked
-    from sidecar.config.material import Material
     from sidecar.config.model import Inbound, Listener, Outbound
 
 
@@ -30,7 +29,7 @@ def report_value(source: str, result: Checked | ConfigError) -> dict[str, Any]:
         "ok": True,
         "problems": [],
         "notes": list(result.notes),
-        "identity": _identity_value(result.material),
+        "identity": _identity_value(result),
         "inbound": _inbound_value(result.config.inbound),
         "policy": _policy_value(result),
         "outbound": _outbound_value(result.config.outbound),
@@ -39,12 +38,15 @@ def report_value(source: str, result: Checked | ConfigError) -> dict[str, Any]:
     }
 
 
-def _identity_value(material: Material) -> dict[str, Any]:
+def _identity_value(checked: Checked) -> dict[str, Any]:
+    material, identity = checked.material, checked.config.identity
     return {
-        "name": str(material.svid.name),
-        "not_after": material.svid.not_valid_after.isoformat(),
-        "accept": sorted(map(str, material.accept)),
-        "trust_domains": sorted(material.bundles),
+        "name": material and str(material.svid.name),
+        "not_after": material and material.svid.not_valid_after.isoformat(),
+        "accept": sorted(map(str, identity.accept)),
+        "trust_domains": material and sorted(material.bundles),
+        "workload_api": identity.workload_api,
+        "hint": identity.hint,
     }
 
 

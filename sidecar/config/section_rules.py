@@ -24,11 +24,11 @@ def check_identity(identity: Identity) -> Iterator[Finding]:
         if files:
             what = f"cannot stand beside {', '.join(files)}: it brings all of them"
             yield Finding(("workload_api",), what)
-    elif not files:
-        keys = ", ".join(_FILES)
-        yield Finding((), f"names no certificate: {keys} are needed (or workload_api)")
-    else:
+    elif files:
         yield from _check_files(identity)
+        if identity.hint is not None:
+            what = "chooses among the SVIDs of a Workload API, and there is none"
+            yield Finding(("hint",), f"{what} (remove it)")
     yield from _check_name_bundle(identity)
 
 

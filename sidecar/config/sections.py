@@ -36,6 +36,7 @@ from sidecar.config.readers import (
     parsed,
     read_name,
     read_path,
+    read_text,
     seconds,
     whole,
     whole_key,
@@ -119,6 +120,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
             "workload_api": parsed(
                 parse_workload_api, "the address of a socket", text_shapes.WORKLOAD_API
             ),
+            "hint": read_text,
             "accept": as_set(
                 listed(
                     choice(NameKind),

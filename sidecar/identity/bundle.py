@@ -12,13 +12,15 @@ from attrs import frozen
 from cryptography import x509
 
 from sidecar.identity.facts import Facts
-from sidecar.identity.reading import SvidError, read_pem
+from sidecar.identity.reading import SvidError, read_der, read_pem
 from sidecar.identity.spiffe_id import SpiffeIdError, parse_trust_domain
 from sidecar.identity.svid import check_signing_certificate
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
+
+    Reading = Callable[[bytes], tuple[x509.Certificate, ...]]
 
 
 class BundleError(ValueError):
@@ -46,14 +48,16 @@ class TrustBundle:
             BundleError: The trust domain is not one, the file cannot be parsed or
                 has no certificate, or one of them may not sign for it.
         """
-        try:
-            parse_trust_domain(trust_domain)
-        except SpiffeIdError as error:
-            raise BundleError(str(error)) from error
-        return cls(
-            trust_domain,
-            _read(pem, lambda root: check_signing_certificate(root, trust_domain)),
-        )
+        return cls(trust_domain, _roots(trust_domain, pem, read_pem))
+
+    @classmethod
+    def from_der(cls, trust_domain: str, der: bytes) -> Self:
+        """Read the bundle of *trust_domain* as a Workload API sends it.
+
+        Raises:
+            BundleError: As for `from_pem`.
+        """
+        return cls(trust_domain, _roots(trust_domain, der, read_der))
 
     def expires(self) -> dt.datetime:
         """Return when the last of the roots ends, in UTC: nothing is trusted after."""
@@ -71,14 +75,26 @@ def parse_name_bundle(pem: bytes) -> tuple[x509.Certificate, ...]:
         BundleError: The file cannot be parsed, has no certificate, or has one that
             cannot be a CA.
     """
-    return _read(pem, _check_authority)
+    return _checked(pem, read_pem, _check_authority)
 
 
-def _read(
-    pem: bytes, check: Callable[[x509.Certificate], None]
+def _roots(
+    trust_domain: str, data: bytes, read: Reading
 ) -> tuple[x509.Certificate, ...]:
     try:
-        certificates = read_pem(pem)
+        parse_trust_domain(trust_domain)
+    except SpiffeIdError as error:
+        raise BundleError(str(error)) from error
+    return _checked(
+        data, read, lambda root: check_signing_certificate(root, trust_domain)
+    )
+
+
+def _checked(
+    data: bytes, read: Reading, check: Callable[[x509.Certificate], None]
+) -> tuple[x509.Certificate, ...]:
+    try:
+        certificates = read(data)
     except SvidError as error:
         raise BundleError(str(error)) from error
     for number, certificate in enumerate(certificates, 1):

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    load_der_private_key,
+    load_pem_private_key,
+)
 
 from sidecar.identity.reading import SvidError
 
@@ -54,6 +57,27 @@ def read_private_key(pem: bytes) -> PrivateKey:
             "RFC 7468 10",
             "must be a private key in PEM, got something else",
         ) from error
+    return _usable(key)
+
+
+def read_private_key_der(der: bytes) -> PrivateKey:
+    """Read an unencrypted key in PKCS #8, as a Workload API sends it.
+
+    Raises:
+        SvidError: As for `read_private_key`.
+    """
+    try:
+        key = load_der_private_key(der, None)
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise SvidError(
+            "private-key-readable",
+            "Workload API 5.2.1",
+            "must be an unencrypted private key in PKCS #8, got something else",
+        ) from error
+    return _usable(key)
+
+
+def _usable(key: object) -> PrivateKey:
     if not isinstance(key, _KINDS):
         raise SvidError(
             "private-key-kind",

@@ -12,6 +12,8 @@ from typing import Final, TypeAlias, TypeVar, cast
 
 from cryptography import x509
 
+from sidecar.identity.der import elements
+
 Extensions: TypeAlias = Mapping[
     x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]
 ]
@@ -119,6 +121,28 @@ def read_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
             "RFC 7468 5",
             f"must be PEM with at least one certificate, got {_instead(pem)}",
         ) from error
+
+
+def read_der(der: bytes) -> tuple[x509.Certificate, ...]:
+    """Return certificates in DER that follow one another without a gap, at least one.
+
+    That is how a Workload API sends chains and bundles.
+
+    Raises:
+        SvidError: There is none, or one that cannot be parsed.
+    """
+    try:
+        found = tuple(map(x509.load_der_x509_certificate, elements(der)))
+    except (*_UNREADABLE, x509.InvalidVersion) as error:
+        raise _der_error("something else") from error
+    if not found:
+        raise _der_error("nothing")
+    return found
+
+
+def _der_error(got: str) -> SvidError:
+    text = f"must be at least one certificate in DER, got {got}"
+    return SvidError("der-readable", "Workload API 5.2.1", text)
 
 
 def _instead(pem: bytes) -> str:

@@ -17,8 +17,9 @@ from sidecar.identity.private_key import (
     PrivateKey,
     check_belongs,
     read_private_key,
+    read_private_key_der,
 )
-from sidecar.identity.reading import SvidError, read_pem
+from sidecar.identity.reading import SvidError, read_der, read_pem
 from sidecar.identity.signer_rules import SIGNER_RULES
 from sidecar.identity.spiffe_id import SpiffeId, parse_trust_domain_id
 
@@ -122,6 +123,18 @@ class Svid:
         if accept_names and not has_spiffe_uri(leaf):
             return cls(certificates, private_key, CertificateNames.of(leaf))
         return cls(certificates, private_key, leaf_spiffe_id(leaf))
+
+    @classmethod
+    def from_der(cls, chain: bytes, key: bytes) -> Self:
+        """Read what a Workload API sends: an X.509-SVID, whatever peers may be.
+
+        Raises:
+            SvidError: As for `from_pem`.
+        """
+        certificates = read_der(chain)
+        private_key = read_private_key_der(key)
+        check_belongs(private_key, certificates)
+        return cls(certificates, private_key, leaf_spiffe_id(certificates[0]))
 
     @property
     def leaf(self) -> x509.Certificate:

@@ -15,7 +15,12 @@ from sidecar.proxy.missing_certificate import NoCertificate, answer_http
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.plan import Detect, PassThrough, Reject, Terminate, plan_inbound
 from sidecar.proxy.recheck import admit_again
-from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
+from sidecar.proxy.steps import (
+    check_identity,
+    dial_upstream,
+    find_destination,
+    shake_hands,
+)
 from sidecar.relay.plain_flow import PlainFlow
 from sidecar.relay.tls_flow import TlsFlow
 from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
@@ -101,8 +106,7 @@ async def _terminate(
     connection: Connection,
 ) -> TlsSession:
     """Answer the client's handshake; one that fails is told why."""
-    credentials = mesh.credentials
-    connection.generation = credentials.generation
+    credentials = check_identity(mesh, connection)
 
     async def accept() -> TlsSession:
         hello = first or await peek.receive(client)

@@ -43,6 +43,8 @@ class Mesh:
     outbound_gate: HandshakeGate
     """Apart, so that strangers at the door do not delay the application's calls."""
     connections: ConnectionTable = field(factory=ConnectionTable)
+    identified: trio.Event = field(factory=trio.Event)
+    """Set once there are credentials to serve with."""
     no_alpn: set[tuple[str, int]] = field(factory=set)
     """Destinations that refuse a handshake with an ALPN protocol they do not know."""
     generations: Generations = field(factory=Generations)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from sidecar.proxy.outcome import Refused
-from sidecar.proxy.steps import dial_upstream, shake_hands
+from sidecar.proxy.steps import check_identity, dial_upstream, shake_hands
 from sidecar.relay.tls_flow import TlsFlow
 from sidecar.telemetry.labels import Direction, Outcome, Verdict
 from sidecar.tls.errors import HandshakeError
@@ -77,8 +77,7 @@ async def originate(
         Nothing is left open.
     """
     key = destination.host, destination.port
-    credentials = mesh.credentials
-    connection.generation = credentials.generation
+    credentials = check_identity(mesh, connection)
     slot = credentials.sessions.slot((*key, plan.rule))
     alpn = key not in mesh.no_alpn
     while True:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sidecar.config.model import Listener
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
+    from sidecar.tls.credentials import Credentials
     from sidecar.tls.handshake import TlsSession
 
 
@@ -86,6 +87,21 @@ async def dial_upstream(
     with contextlib.suppress(OSError):  # it has reset us since: the relay will see it
         connection.upstream = str(endpoint_of(sock.getpeername()))
     return sock
+
+
+def check_identity(mesh: Mesh, connection: Connection) -> Credentials:
+    """Give what a handshake of now is done with.
+
+    Raises:
+        Refused: We have nothing to show that a peer would take.
+    """
+    credentials = mesh.credentials
+    connection.generation = credentials.generation
+    why = credentials.unusable()
+    if why is not None:
+        _count(mesh, connection, Reason.NO_IDENTITY, trio.current_time())
+        raise Refused(Outcome.HANDSHAKE_FAILED, why, Reason.NO_IDENTITY)
+    return credentials
 
 
 async def shake_hands(

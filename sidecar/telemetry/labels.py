@@ -28,6 +28,8 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     NOT_AN_SVID = "not_an_svid"
     UNEXPECTED_PEER = "unexpected_peer"
+    NO_IDENTITY = "no_identity"
+    """We have nothing to show: our SVID has ended, or was taken from us."""
     PLAINTEXT = "plaintext"
     PROTOCOL_ERROR = "protocol_error"
     PEER_REFUSED = "peer_refused"

@@ -44,6 +44,7 @@ _WHATS: tuple[What, ...] = ("config", "policy", "identity")
 # A resumed session is judged again, so it can fail for what its peer is. These are
 # the failures that come before a session could be resumed, or instead of it.
 _NEVER_RESUMED = {
+    Reason.NO_IDENTITY,
     Reason.NO_CERTIFICATE,
     Reason.PLAINTEXT,
     Reason.PROTOCOL_ERROR,

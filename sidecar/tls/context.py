@@ -54,6 +54,15 @@ def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
     return context
 
 
+def check_groups(tls: Tls) -> None:
+    """Return if OpenSSL knows every group of *tls*.
+
+    Raises:
+        ValueError: It does not; the error names the first that is unknown.
+    """
+    prepare(SSL.Context(SSL.TLS_METHOD), tls.groups)
+
+
 def _select_alpn(
     _connection: SSL.Connection, offered: list[bytes]
 ) -> bytes | SSL._NoOverlappingProtocols:

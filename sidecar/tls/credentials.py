@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 
+from sidecar.config.material import Trust
+from sidecar.config.moments import stamp
 from sidecar.tls.context import ALPN, client_context, server_context
 from sidecar.tls.sessions import Sessions
 from sidecar.tls.verify import PeerCheck, Verifier, utc_now
@@ -51,6 +53,19 @@ class Credentials:
         self._server = server_context(material.svid, tls, certificate_required=True)
         self._client = client_context(material.svid, tls)
         self.sessions = Sessions(time.monotonic)
+        self._clock = clock
+        self.withdrawn: str | None = None
+        """Why what this presents may not be presented any more."""
+
+    def unusable(self) -> str | None:
+        """Say why no handshake can be done with this; None if one can.
+
+        What has expired every peer would refuse, and what was withdrawn is not ours.
+        """
+        end = self.material.svid.not_valid_after
+        if self.withdrawn is None and self._clock() > end:
+            return f"our own certificate expired {stamp(end)}"
+        return self.withdrawn
 
     def judge(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
         """Say whose *chain* (DER, leaf first) it is now, or why it is refused."""
@@ -93,6 +108,23 @@ class Credentials:
         if name is not None:
             connection.set_tlsext_host_name(name)
         return connection, check
+
+
+class NoCredentials(Credentials):
+    """Stands where none were issued yet: it presents nothing and trusts nobody."""
+
+    def __init__(
+        self, generation: int, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.generation = generation
+        self.withdrawn = "no certificate has been issued to us yet"
+        self.sessions = Sessions(time.monotonic)
+        self._clock = clock
+        self._verifier = Verifier(Trust(), clock)
+
+    def unusable(self) -> str | None:
+        """Say that there is nothing yet."""
+        return self.withdrawn
 
 
 def _sni(name: str | None) -> bytes | None:

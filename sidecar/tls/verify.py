@@ -42,7 +42,7 @@ from sidecar.tls.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.config.material import Material
+    from sidecar.config.material import Trust
     from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
 
@@ -66,7 +66,7 @@ class _Accepted:
 class Verifier:
     """Judges chains for one generation of trust."""
 
-    def __init__(self, material: Material, clock: Callable[[], datetime]) -> None:
+    def __init__(self, material: Trust, clock: Callable[[], datetime]) -> None:
         self._accept = material.accept
         self._spiffe_roots = {
             name: Roots(bundle.roots, _lists_for(bundle.roots, material))
@@ -199,7 +199,7 @@ def _digest(chain: tuple[bytes, ...]) -> bytes:
 
 
 def _lists_for(
-    roots: tuple[x509.Certificate, ...], material: Material
+    roots: tuple[x509.Certificate, ...], material: Trust
 ) -> list[x509.CertificateRevocationList]:
     """Choose the lists of *material* that may concern a chain to *roots*.
 

@@ -29,7 +29,8 @@ def settings(tmp_path: Path) -> dict[str, Any]:
 def run(folder: Path, settings: dict[str, Any], *, as_json: bool = False) -> int:
     path = folder / "sidecar.yaml"
     path.write_text(yaml.safe_dump(settings))
-    return check.main(argparse.Namespace(file=path, manifests=None, json=as_json))
+    named = {"file": path, "manifests": None, "json": as_json, "endpoint_socket": None}
+    return check.main(argparse.Namespace(**named))
 
 
 def test_what_is_sound_is_summed_up_on_standard_output(

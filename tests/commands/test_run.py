@@ -17,12 +17,16 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
+def arguments(path: Path, socket: str | None = None) -> argparse.Namespace:
+    return argparse.Namespace(config=path, worker=None, endpoint_socket=socket)
+
+
 def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "sidecar.yaml"
     path.write_text("inbonud: {}\n")
-    assert run.main(argparse.Namespace(config=path, worker=None)) == 2
+    assert run.main(arguments(path)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{path}: 3 problems\n")
@@ -38,7 +42,7 @@ def test_probes_that_will_not_do_are_told_with_what_else_is_wrong(
     path = tmp_path / "sidecar.yaml"
     path.write_text("inbonud: {}\n")
     monkeypatch.setenv("SIDECAR_APP_PROBES", '{"/livez": {}, "/readyz": 1}')
-    assert run.main(argparse.Namespace(config=path, worker=None)) == 2
+    assert run.main(arguments(path)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{path}: 5 problems\n")
@@ -96,7 +100,8 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
         "    return check(*args)\n"
         "run.check = slow\n"
         f"path = pathlib.Path({str(path)!r})\n"
-        "raise SystemExit(run.main(argparse.Namespace(config=path, worker=None)))\n"
+        "named = {'config': path, 'worker': None, 'endpoint_socket': None}\n"
+        "raise SystemExit(run.main(argparse.Namespace(**named)))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],

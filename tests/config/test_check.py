@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar.config.check import check
+from sidecar.config.material import FileTrust
 from sidecar.config.problems import ConfigError
 from sidecar.policy.model import Default, Policy
-from tests.config.authorities import NOW, Authority, key_pem, pem, write_workload
+from tests.config.authorities import (
+    DAY,
+    NOW,
+    Authority,
+    key_pem,
+    pem,
+    write_workload,
+)
 
 if TYPE_CHECKING:
     from tests.config.conftest import Write
@@ -49,6 +57,7 @@ def test_good_files_are_loaded_all_three(write_all: Write) -> None:
     assert checked.config.policy == Path("policy.yaml")
     assert checked.policy.default is Default.AUDIT
     assert len(checked.policy.rules) == 1
+    assert checked.material is not None
     assert str(checked.material.svid.name) == "spiffe://example.org/ns/shop/sa/cart"
     assert checked.notes == ()
 
@@ -131,15 +140,64 @@ def test_a_kind_of_name_that_does_not_count_is_a_problem_of_the_policy(
     ]
 
 
-def test_a_workload_api_is_refused_until_it_is_there(write_all: Write) -> None:
-    text = (
-        "identity: {workload_api: 'unix:///s'}\ninbound:"
-        + (CONFIG.partition("inbound:")[2])
-    )
-    assert refusals(write_all(text)) == [
-        "sidecar.yaml:1: identity.workload_api: not in this release: name "
-        "certificate_chain, private_key, trust_bundles"
+WITH_API = "identity:\n  workload_api: unix:///s\n" + CONFIG[CONFIG.index("inbound:") :]
+WITHOUT_SOURCE = "identity: {accept: [spiffe]}\n" + CONFIG[CONFIG.index("inbound:") :]
+
+
+def test_a_workload_api_brings_what_files_would(write_all: Write) -> None:
+    checked = check(write_all(WITH_API), NOW)
+    assert checked.material is None
+    assert checked.config.identity.workload_api == "unix:///s"
+    assert checked.files == FileTrust()
+
+
+def test_files_beside_a_workload_api_are_read(write_all: Write) -> None:
+    crl = pem(Authority.root().crl(NOW + DAY))
+    write_all(crl.decode(), "ca.crl")
+    text = WITH_API.replace("inbound:", "  crl: ca.crl\ninbound:", 1)
+    assert len(check(write_all(text), NOW).files.crls) == 1
+    Path("ca.crl").unlink()
+    assert refusals(Path("sidecar.yaml")) == [
+        "sidecar.yaml:3: identity.crl: ca.crl: no such file"
     ]
+
+
+@pytest.mark.parametrize("text", [WITHOUT_SOURCE, WITHOUT_SOURCE[29:]])
+def test_the_environment_says_where_the_workload_api_is(
+    write_all: Write, text: str
+) -> None:
+    checked = check(write_all(text), NOW, "unix:///run/agent.sock")
+    assert checked.config.identity.workload_api == "unix:///run/agent.sock"
+    assert checked.endpoint_socket == "unix:///run/agent.sock"
+
+
+@pytest.mark.parametrize("socket", [None, ""])
+def test_without_an_environment_there_is_no_source(
+    write_all: Write, socket: str | None
+) -> None:
+    with pytest.raises(ConfigError, match="identity: names no certificate"):
+        check(write_all(WITHOUT_SOURCE), NOW, socket)
+
+
+@pytest.mark.parametrize("text", [CONFIG, WITH_API])
+def test_what_the_configuration_says_comes_before_the_environment(
+    write_all: Write, text: str
+) -> None:
+    path = write_all(text)
+    assert check(path, NOW, "unix:///other").config == check(path, NOW).config
+
+
+def test_an_environment_that_names_no_socket_is_a_problem_if_it_counts(
+    write_all: Write,
+) -> None:
+    path = write_all(WITHOUT_SOURCE)
+    with pytest.raises(ConfigError) as caught:
+        check(path, NOW, "tcp://127.0.0.1:8081")
+    assert [each.located for each in caught.value.problems] == [
+        "sidecar.yaml:1: identity: SPIFFE_ENDPOINT_SOCKET: expected a socket, as in "
+        "'unix:///run/spire/agent.sock', got 'tcp://127.0.0.1:8081'"
+    ]
+    assert check(write_all(CONFIG), NOW, "tcp://127.0.0.1:8081").material is not None
 
 
 def test_what_is_no_file_is_refused(write: Write) -> None:

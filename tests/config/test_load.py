@@ -210,9 +210,9 @@ BAD: list[tuple[str, list[str]]] = [
     (LEAST + "policy: ''", ["3: policy: expected the path of a file, got ''"]),
     (
         OUTBOUND,
-        [" identity: missing"],
+        [" identity: NO_SOURCE"],
     ),
-    ("log: {}", [" identity: missing", " inbound.listeners: NO_LISTENER"]),
+    ("log: {}", [" identity: NO_SOURCE", " inbound.listeners: NO_LISTENER"]),
     (
         LEAST + "log: {}\nlog: {level: info}",
         ["4: log: duplicate key, first on line 3"],
@@ -220,10 +220,7 @@ BAD: list[tuple[str, list[str]]] = [
     # identity
     (
         "identity: {}\n" + OUTBOUND,
-        [
-            "1: identity: names no certificate: certificate_chain, private_key, "
-            "trust_bundles are needed (or workload_api)"
-        ],
+        ["1: identity: NO_SOURCE"],
     ),
     (
         "identity:\n  trust_bundles: {example.org: c}\n" + OUTBOUND,
@@ -267,6 +264,14 @@ BAD: list[tuple[str, list[str]]] = [
         [
             "1: identity.trust_bundles: expected a mapping from trust domains to "
             "files, got 'c'"
+        ],
+    ),
+    (
+        "identity:\n  certificate_chain: a\n  private_key: b\n  hint: c\n"
+        "  trust_bundles: {example.org: c}\n" + OUTBOUND,
+        [
+            "4: identity.hint: chooses among the SVIDs of a Workload API, and there "
+            "is none (remove it)"
         ],
     ),
     (
@@ -539,6 +544,10 @@ def trust_domain_error(text: str) -> str:
 
 WORDS = {
     "NO_LISTENER": "missing: at least one listener is needed, here or in outbound",
+    "NO_SOURCE": (
+        "names no certificate: certificate_chain, private_key, trust_bundles are "
+        "needed (or workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment)"
+    ),
     "TRUST_DOMAIN": trust_domain_error("Example.org"),
 }
 

@@ -149,12 +149,6 @@ BUNDLE = "identity.trust_bundles.example.org: ca.crt: "
             "identity.crl: ca.crl: must be certificate revocation lists in PEM, or "
             "one in DER, got something else",
         ),
-        (
-            lambda: None,
-            Identity(workload_api="unix:///s"),
-            "identity.workload_api: not in this release: name certificate_chain, "
-            "private_key, trust_bundles",
-        ),
     ],
 )
 def test_a_file_of_no_use_is_one_sentence(

@@ -37,6 +37,8 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
             "not_after": "2026-01-08T03:04:05+00:00",
             "accept": ["spiffe"],
             "trust_domains": ["example.org", "partner.test"],
+            "workload_api": None,
+            "hint": None,
         },
         "inbound": {
             "listeners": [

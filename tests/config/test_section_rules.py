@@ -32,7 +32,8 @@ API = parse_pattern("spiffe://example.org/ns/shop/sa/api")
         Identity(FILE, FILE, BUNDLES),
         Identity(FILE, FILE, accept=frozenset({DNS}), name_bundle=FILE),
         Identity(FILE, FILE, BUNDLES, accept=frozenset(NameKind), name_bundle=FILE),
-        Identity(workload_api="unix:///s"),
+        Identity(),
+        Identity(workload_api="unix:///s", hint="a"),
         Identity(
             workload_api="unix:///s",
             accept=frozenset({SPIFFE, SUBJECT}),
@@ -47,7 +48,7 @@ def test_an_identity_of_one_source_is_fine(identity: Identity) -> None:
 @pytest.mark.parametrize(
     ("identity", "places"),
     [
-        (Identity(), [""]),
+        (Identity(FILE, FILE, BUNDLES, hint="a"), ["hint"]),
         (Identity(private_key=FILE), ["certificate_chain", "trust_bundles"]),
         (Identity(certificate_chain=FILE), ["private_key", "trust_bundles"]),
         (Identity(trust_bundles=BUNDLES), ["certificate_chain", "private_key"]),
@@ -55,7 +56,7 @@ def test_an_identity_of_one_source_is_fine(identity: Identity) -> None:
         (Identity(FILE, FILE, BUNDLES, "unix:///s"), ["workload_api"]),
         (Identity(FILE, FILE, BUNDLES, name_bundle=FILE), ["name_bundle"]),
         (Identity(FILE, FILE, BUNDLES, accept=frozenset({DNS})), ["name_bundle"]),
-        (Identity(accept=frozenset({DNS})), ["", "name_bundle"]),
+        (Identity(accept=frozenset({DNS})), ["name_bundle"]),
     ],
 )
 def test_an_identity_at_odds_with_itself_is_found(

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from sidecar.certs import der
+from sidecar.identity.der import elements, split
 from sidecar.identity.facts import Facts
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def version_1(*, name: x509.Name = NOBODY) -> x509.Certificate:
     """Return a certificate of X.509 version 1, which has no extensions."""
     tbs = build([], name=name).tbs_certificate_bytes
     # RFC 5280 4.1.2.1: version 1 is the default, and left out.
-    _, *rest = der.elements(der.split(tbs)[1])
+    _, *rest = elements(split(tbs)[1])
     return der.sign(der.encode(der.SEQUENCE, *rest), key())
 
 

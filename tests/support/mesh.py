@@ -32,7 +32,6 @@ from sidecar.config.model import (
     Inbound,
     Limits,
     Listener,
-    NameKind,
     Outbound,
 )
 from sidecar.identity.spiffe_id import SpiffeId
@@ -268,7 +267,7 @@ def _bind(
 def material(own: Svid, *partners: str) -> Material:
     """What a workload needs to be *own*; it trusts its own domain and its partners."""
     bundles = {name: authority(name).bundle for name in (DOMAIN, *partners)}
-    return Material(own, bundles, (), (), frozenset({NameKind.SPIFFE}))
+    return Material(svid=own, bundles=bundles)
 
 
 def _check(ended: Running) -> None:

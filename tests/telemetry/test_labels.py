@@ -23,6 +23,7 @@ PUBLIC: dict[type[StrEnum], set[str]] = {
         "revoked",
         "not_an_svid",
         "unexpected_peer",
+        "no_identity",
         "plaintext",
         "protocol_error",
         "peer_refused",

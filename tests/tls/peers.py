@@ -19,6 +19,7 @@ from sidecar.certs.authority import Authority, new_key
 from sidecar.certs.blueprint import Blueprint
 from sidecar.config.material import Material
 from sidecar.config.model import NameKind, Tls
+from sidecar.identity.der import elements, split
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.pattern import parse_pattern
 from sidecar.policy.peer_index import PeerSet
@@ -263,11 +264,11 @@ def signed_with_sha1(
     algorithm: bytes = _ECDSA_WITH_SHA1,
 ) -> x509.Certificate:
     """Sign anew what *certificate* says, with SHA-1, and call it *algorithm*."""
-    _, content, _ = der.split(certificate.tbs_certificate_bytes)
+    _, content, _ = split(certificate.tbs_certificate_bytes)
     identifier = der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, algorithm))
     fields = [
         identifier if field.endswith(_ECDSA_WITH_SHA256) else field
-        for field in der.elements(content)
+        for field in elements(content)
     ]
     tbs = der.encode(der.SEQUENCE, *fields)
     digest = hashlib.sha1(tbs, usedforsecurity=False).digest()

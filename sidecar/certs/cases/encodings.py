@@ -16,6 +16,7 @@ from sidecar.certs.authority import new_key
 from sidecar.certs.blueprint import alternative_names, key_usage
 from sidecar.certs.cases.case import Case, leaf_case
 from sidecar.certs.cases.world import Presented, World
+from sidecar.identity.der import elements, split
 from sidecar.telemetry.labels import Reason
 
 _EXTENSIONS: Final = 0xA3  # TBSCertificate.extensions, [3] (RFC 5280 4.1)
@@ -30,7 +31,7 @@ def _edited_case(name: str, clause: str, sentence: str, edit: Edit) -> Case:
     def build(world: World) -> Presented:
         key = new_key()
         leaf, *issuers = world.authority.sign(world.plan(key))
-        fields = der.elements(der.split(leaf.tbs_certificate_bytes)[1])
+        fields = elements(split(leaf.tbs_certificate_bytes)[1])
         edited = world.resigned(der.encode(der.SEQUENCE, *edit(fields)))
         return Presented((edited, *issuers), key)
 
@@ -45,8 +46,8 @@ def _version_1(fields: list[bytes]) -> list[bytes]:
 
 def _with_extension(fields: list[bytes], extension: bytes) -> list[bytes]:
     *rest, extensions = fields
-    _, sequence, _ = der.split(extensions)
-    _, content, _ = der.split(sequence)
+    _, sequence, _ = split(extensions)
+    _, content, _ = split(sequence)
     both = der.encode(der.SEQUENCE, content, extension)
     return [*rest, der.encode(_EXTENSIONS, both)]
 

@@ -1,0 +1,1 @@
+"""The SPIFFE Workload API: identities as an agent on the node sends them."""
