@@ -24,7 +24,12 @@ from attrs import frozen
 from sidecar.net.addr import endpoint_of
 from sidecar.net.original_dst import original_dst
 from sidecar.redirect.doctor.facts import Fate
-from sidecar.redirect.doctor.sockets import arrival, origin, parse_sockets
+from sidecar.redirect.doctor.sockets import (
+    arrival,
+    owned,
+    parse_connections,
+    parse_listeners,
+)
 from sidecar.redirect.model import Family
 
 if TYPE_CHECKING:
@@ -59,15 +64,18 @@ class Call:
     why_not: str = ""
 
 
-def read_sockets() -> list[Socket]:
-    """Read the list of the pod's sockets; without IPv6 that of IPv4 alone."""
-    texts = []
+def read_listeners() -> list[Socket]:
+    """Read who listens in the pod."""
+    return [each for text in _lists() for each in parse_listeners(text)]
+
+
+def _lists() -> Iterator[str]:
+    """Read the lists of the pod's sockets; without IPv6 there is but one."""
     for path in _LISTS:
         try:
-            texts.append(path.read_text())
+            yield path.read_text()
         except FileNotFoundError:
             continue
-    return [each for text in texts for each in parse_sockets(text)]
 
 
 def call(
@@ -110,15 +118,18 @@ def _call(
         if begun not in {0, errno.EINPROGRESS, errno.ECONNREFUSED}:
             return Call(Fate.UNTRIED, why_not=os.strerror(begun))
         ended = _outcome(sock, seconds) if begun == errno.EINPROGRESS else begun
-        sockets = read_sockets()
+        if ended == errno.ECONNREFUSED:
+            return Call(Fate.REFUSED)
         source = endpoint_of(sock.getsockname())
-        own, at = origin(sockets, source), arrival(sockets, source)
+        texts = list(_lists())  # all of it at once: it is only there for so long
+        found = [
+            each for text in texts for each in parse_connections(text, source.port)
+        ]
+        at, own = arrival(found, source), owned(found, os.fstat(sock.fileno()).st_ino)
         remote = own.remote if own is not None else None
         if at is not None:
             original = _accept(accepting, sock, seconds) if accepting else None
             return Call(Fate.ARRIVED, at, remote, original)
-        if ended == errno.ECONNREFUSED:
-            return Call(Fate.REFUSED)
         return Call(Fate.ANSWERED if ended == 0 else Fate.LEFT, None, remote)
 
 

@@ -15,7 +15,7 @@ from sidecar.redirect import backend
 from sidecar.redirect.call import (
     call,
     listening,
-    read_sockets,
+    read_listeners,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service, Tables
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 _PROC: Final = Path("/proc")
 _MOST_PROCESSES: Final = 10_000
-_CAPTURED_SECONDS: Final = 1.0
+_CAPTURED_SECONDS: Final = 0.5
 """What is captured is answered by this machine, at once."""
-_PASSED_SECONDS: Final = 0.25
+_PASSED_SECONDS: Final = 0.1
 """And so what is not answered in this time was not captured."""
 
 
@@ -62,7 +62,7 @@ class Wish:
 def gather(wish: Wish) -> Facts:
     """Look at everything that can be seen from here."""
     deadline = _Deadline(time.monotonic() + wish.seconds)
-    sockets = tuple(read_sockets())
+    listeners = tuple(read_listeners())
     interfaces = backend.ipv6_addresses(_read(_PROC / "self/net/if_inet6"))
     families = (Family.IPV4, Family.IPV6) if interfaces else (Family.IPV4,)
     tables, unseen = _tables(wish.path, deadline)
@@ -81,7 +81,7 @@ def gather(wish: Wish) -> Facts:
         os.geteuid(),
         os.getegid(),
         tuple(_processes()),
-        sockets,
+        listeners,
         probes,
         services,
         wish.before_start,

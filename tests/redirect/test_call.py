@@ -11,7 +11,7 @@ from sidecar.redirect.call import (
     call,
     family_of,
     listening,
-    read_sockets,
+    read_listeners,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Fate
@@ -82,7 +82,7 @@ def test_the_list_has_our_own_listener() -> None:
     with listening(LOOPBACK, 0) as listener:
         assert listener is not None
         own = Endpoint(*listener.getsockname())
-        (found,) = [each for each in read_sockets() if each.local == own]
+        (found,) = [each for each in read_listeners() if each.local == own]
         assert found.listens
 
 

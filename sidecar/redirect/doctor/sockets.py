@@ -21,12 +21,12 @@ from sidecar.redirect.model import Family
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_LISTEN: Final = 0x0A  # TCP_LISTEN of linux/include/net/tcp_states.h
+_LISTEN, _SYN_RECV = "0A", "03"  # linux/include/net/tcp_states.h
 _LINE: Final = re.compile(
     r"\s*[0-9]+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})"
     r" ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) ([0-9A-F]{2})"
     r" [0-9A-F]{8}:([0-9A-F]{8}) [0-9A-F]{2}:[0-9A-F]{8} [0-9A-F]{8}"
-    r"\s+([0-9]{1,10})\b.*"
+    r" +([0-9]{1,10}) +[0-9]+ ([0-9]{1,20})\b.*"
 )
 LOOPBACK: Final = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 
@@ -37,30 +37,48 @@ class Socket:
 
     Attributes:
         remote: The other end; port 0 where it listens.
+        uid: Who made it; of a connection that has yet to arrive, the listener's.
+        listens: Whether it takes connections.
+        arriving: Whether it is a connection whose handshake has yet to end.
         waiting: For one that listens, how many connections wait to be accepted.
-        uid: Who made it; of a connection that nobody has accepted yet, the listener's.
+        inode: What fstat() says of it to its owner; 0 where nobody has it.
     """
 
     local: Endpoint
     remote: Endpoint
-    listens: bool
     uid: int
+    listens: bool = False
+    arriving: bool = False
     waiting: int = 0
+    inode: int = 0
 
 
-def parse_sockets(text: str) -> Iterator[Socket]:
-    """Read either list; lines that it does not know say nothing."""
+def parse_listeners(text: str) -> Iterator[Socket]:
+    """Read who listens; lines that it does not know say nothing."""
+    return _parse(text, f" {_LISTEN} ")
+
+
+def parse_connections(text: str, port: int) -> Iterator[Socket]:
+    """Read what has *port* at either end; a pod may have many connections more."""
+    return _parse(text, f":{port:04X} ")
+
+
+def _parse(text: str, containing: str) -> Iterator[Socket]:
     for line in text.split("\n"):
-        match = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(line) if containing in line else None
         if match is None:
             continue
-        local, local_port, remote, remote_port, state, queue, uid = match.groups()
+        local, local_port, remote, remote_port, state, queue, uid, inode = (
+            match.groups()
+        )
         yield Socket(
             Endpoint(_host(local), int(local_port, 16)),
             Endpoint(_host(remote), int(remote_port, 16)),
-            int(state, 16) == _LISTEN,
             int(uid),
+            state == _LISTEN,
+            state == _SYN_RECV,
             int(queue, 16),
+            int(inode),
         )
 
 
@@ -76,13 +94,18 @@ def _host(digits: str) -> str:
 
 
 def arrival(sockets: Iterable[Socket], source: Endpoint) -> Socket | None:
-    """Find where in this pod the connection that comes from *source* ended up."""
-    return next((each for each in sockets if each.remote == source), None)
+    """Find where in this pod the connection that comes from *source* arrives.
+
+    Others may have had the same source, to other destinations; theirs have arrived.
+    """
+    return next(
+        (each for each in sockets if each.arriving and each.remote == source), None
+    )
 
 
-def origin(sockets: Iterable[Socket], source: Endpoint) -> Socket | None:
-    """Find the end of a connection that is *source* itself."""
-    return next((each for each in sockets if each.local == source), None)
+def owned(sockets: Iterable[Socket], inode: int) -> Socket | None:
+    """Find the socket that has *inode*."""
+    return next((each for each in sockets if each.inode == inode), None)
 
 
 def listeners_at(

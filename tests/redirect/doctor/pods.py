@@ -54,7 +54,7 @@ def tables(
 
 
 def listener(host: str, port: int, uid: int = 1337, waiting: int = 0) -> Socket:
-    return Socket(Endpoint(host, port), NOBODY, listens=True, uid=uid, waiting=waiting)
+    return Socket(Endpoint(host, port), NOBODY, uid, listens=True, waiting=waiting)
 
 
 SOCKETS = (
@@ -69,7 +69,7 @@ SOCKETS = (
 
 def accepted(at: Endpoint, uid: int = 1337) -> Socket:
     """The other end of a probe."""
-    return Socket(at, Endpoint("10.0.0.5", 50000), listens=False, uid=uid)
+    return Socket(at, Endpoint("10.0.0.5", 50000), uid, arriving=True)
 
 
 def probe(aim: Aim, family: Family) -> Probe:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import given, strategies as st
 
 from sidecar.config.model import Endpoint
@@ -8,8 +9,9 @@ from sidecar.redirect.doctor.sockets import (
     Socket,
     arrival,
     listeners_at,
-    origin,
-    parse_sockets,
+    owned,
+    parse_connections,
+    parse_listeners,
 )
 from sidecar.redirect.model import Family
 from tests.redirect.doctor.pods import listener
@@ -33,30 +35,33 @@ CLIENT = Endpoint("10.77.0.5", 0xBAFE)
 def test_the_list_of_ipv4_is_read() -> None:
     nobody = Endpoint("0.0.0.0", 0)
     at = Endpoint("127.0.0.1", 15001)
-    assert list(parse_sockets(TCP)) == [
-        Socket(at, nobody, listens=True, uid=1337, waiting=3),
-        Socket(at, CLIENT, listens=False, uid=1337),
-        Socket(CLIENT, Endpoint("192.0.2.1", 9), listens=False, uid=0),
+    assert list(parse_listeners(TCP)) == [
+        Socket(at, nobody, 1337, listens=True, waiting=3, inode=5923952)
+    ]
+    assert list(parse_connections(TCP, CLIENT.port)) == [
+        Socket(at, CLIENT, 1337, arriving=True),
+        Socket(CLIENT, Endpoint("192.0.2.1", 9), 0, inode=5923953),
     ]
 
 
 def test_the_list_of_ipv6_is_read_and_mapped_addresses_are_ipv4() -> None:
-    found = list(parse_sockets(TCP6))
-    assert [str(each.local) for each in found] == [
-        "[::]:15006",
-        "127.0.0.1:15001",
-        "[::1]:15001",
-    ]
-    assert found[1].remote == Endpoint("10.77.0.5", 57302)
-    assert found[2].remote == Endpoint("fd77::5", 48904)
+    assert [str(each.local) for each in parse_listeners(TCP6)] == ["[::]:15006"]
+    ipv4, ipv6 = parse_connections(TCP6, 15001)
+    assert str(ipv4.local) == "127.0.0.1:15001"
+    assert ipv4.remote == Endpoint("10.77.0.5", 57302)
+    assert str(ipv6.local) == "[::1]:15001"
+    assert ipv6.remote == Endpoint("fd77::5", 48904)
 
 
 def test_both_ends_of_a_connection_are_found() -> None:
-    sockets = list(parse_sockets(TCP))
-    assert arrival(sockets, CLIENT) == sockets[1]
-    assert origin(sockets, CLIENT) == sockets[2]
-    other = Endpoint("10.77.0.5", 1)
-    assert arrival(sockets, other) is origin(sockets, other) is None
+    server, client = parse_connections(TCP, CLIENT.port)
+    # The same source, once, to another destination.
+    older = evolve(server, arriving=False, local=Endpoint("10.77.0.5", 8080))
+    found = [older, client, server]
+    assert arrival(found, CLIENT) == server
+    assert owned(found, client.inode) == client
+    assert arrival(found, Endpoint("10.77.0.5", 1)) is None
+    assert owned(found, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -86,16 +91,16 @@ def test_who_listens_where_the_rules_lead_to(
 
 
 def test_who_does_not_listen_is_none() -> None:
-    at = Endpoint("127.0.0.1", 15001)
-    sockets = [Socket(at, CLIENT, listens=False, uid=1337)]
+    sockets = [Socket(Endpoint("127.0.0.1", 15001), CLIENT, uid=1337)]
     assert not listeners_at(sockets, Family.IPV4, 15001, outside=False)
 
 
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
-    list(parse_sockets(text))
+    list(parse_listeners(text))
+    list(parse_connections(text, 15001))
 
 
 @given(st.integers(0, len(TCP6)))
 def test_a_text_that_ends_early_is_read(end: int) -> None:
-    assert len(list(parse_sockets(TCP6[:end]))) <= 3
+    assert len(list(parse_connections(TCP6[:end], 15001))) <= 2
