@@ -29,7 +29,7 @@ def _describe(connection: Connection, now: float) -> dict[str, Any]:
         "direction": connection.direction,
         "source": str(connection.source),
         "destination": connection.destination,
-        "upstream": connection.upstream,
+        "upstream": None if connection.upstream is None else str(connection.upstream),
         "peer": connection.peer,
         "rule": connection.rule,
         "generation": connection.generation or None,

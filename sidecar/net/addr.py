@@ -7,9 +7,13 @@ mapping is undone here, once, where an address enters.
 
 from __future__ import annotations
 
-from typing import Any
+import ipaddress
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from sidecar.config.model import Endpoint
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAPPED = "::ffff:"
 
@@ -27,3 +31,13 @@ def plain_host(host: str) -> str:
 def endpoint_of(sockaddr: Any) -> Endpoint:
     """Give the endpoint of what `socket.accept` or `getsockname` returned."""
     return Endpoint(plain_host(sockaddr[0]), sockaddr[1])
+
+
+@lru_cache(maxsize=4096)  # the same few callers and destinations come again and again
+def address_of(host: str) -> Address:
+    """Give *host*, an IP literal, as what networks are compared with; without a zone.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return ipaddress.ip_address(host.partition("%")[0])

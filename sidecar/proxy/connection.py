@@ -40,7 +40,7 @@ class Connection:
     """What was in force when it was accepted, or when it was judged again since."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     destination: Endpoint | None = None
-    upstream: str | None = None
+    upstream: Endpoint | None = None
     """The address that was dialled."""
     peer: Peer | None = None
     """Who is at the other end of the mesh; None where nobody has proved it."""

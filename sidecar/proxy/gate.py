@@ -9,7 +9,7 @@ up its place: an honest one needs a few milliseconds.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
@@ -28,6 +28,12 @@ _PATIENCE_SECONDS: Final = 1.0
 _LINE_SECONDS: Final = 2.0
 
 
+class _Stay(NamedTuple):
+    began: float
+    deadline: float
+    """The handshake's own."""
+
+
 class HandshakeGate:
     """Lets *limit* handshakes run at once, each undisturbed for a second.
 
@@ -38,53 +44,69 @@ class HandshakeGate:
     def __init__(self, limit: int, *, strangers: bool) -> None:
         self._places_seconds = _LINE_SECONDS * limit if strangers else math.inf
         self._places = trio.Semaphore(limit)
-        self._running: dict[trio.CancelScope, float] = {}  # by age: the oldest first
+        self._running: dict[trio.CancelScope, _Stay] = {}  # by age: the oldest first
+        self._waiting = 0
         self._pressed = False
 
-    async def run(self, handshake: Callable[[], Awaitable[T]]) -> T:
+    async def run(
+        self,
+        handshake: Callable[[], Awaitable[T]],
+        within: trio.CancelScope | None = None,
+    ) -> T:
         """Do *handshake* when there is a place for it.
+
+        *within* spares a scope: one of the caller's, with the deadline of this
+        handshake and nothing else in it. It is cancelled when the place goes to
+        another, and the caller says so.
 
         Raises:
             HandshakeError: Its place went to another, with the reason timeout; or
                 whatever the handshake raises.
         """
         await self._take_place()
-        scope = trio.CancelScope()
-        self._running[scope] = trio.current_time()
-        self._press()
+        scope = within or trio.CancelScope()
+        self._running[scope] = _Stay(trio.current_time(), scope.deadline)
+        if self._waiting or self._pressed:
+            self._press()
         try:
+            if within is not None:
+                return await handshake()
             with scope:
                 return await handshake()
         finally:
             del self._running[scope]
             self._places.release()
-        raise HandshakeError(
-            Reason.TIMEOUT, "it stalled while others waited for its place"
-        )
+        raise stalled()
 
     async def _take_place(self) -> None:
         try:
             self._places.acquire_nowait()
         except trio.WouldBlock:
-            self._press(coming=1)
+            self._waiting += 1
+            self._press()
             try:
                 await self._places.acquire()
-            except BaseException:
+            finally:
+                self._waiting -= 1
                 self._press()
-                raise
 
-    def _press(self, coming: int = 0) -> None:
-        """Give the oldest handshake a deadline, or none if nobody waits.
+    def _press(self) -> None:
+        """Give the oldest handshake less time, or what it had if nobody waits.
 
         When it goes, the next is the oldest: one after the other they make room.
         """
         if not self._running:
             return
-        oldest, began = next(iter(self._running.items()))
-        waiting = self._places.statistics().tasks_waiting + coming
-        if waiting:
-            share = self._places_seconds / waiting
-            oldest.deadline = began + min(_PATIENCE_SECONDS, share)
+        oldest, stay = next(iter(self._running.items()))
+        if self._waiting:
+            share = min(_PATIENCE_SECONDS, self._places_seconds / self._waiting)
+            oldest.deadline = min(stay.deadline, stay.began + share)
         elif self._pressed:
-            oldest.deadline = math.inf
-        self._pressed = waiting > 0
+            oldest.deadline = stay.deadline
+        self._pressed = self._waiting > 0
+
+
+def stalled() -> HandshakeError:
+    """Say that a handshake lost its place."""
+    why = "it stalled while others waited for its place"
+    return HandshakeError(Reason.TIMEOUT, why)

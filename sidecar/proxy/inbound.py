@@ -6,9 +6,10 @@ let alone sent a byte, before the policy has said yes.
 
 from __future__ import annotations
 
-import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sidecar.net.addr import address_of
+from sidecar.policy import evaluate as evaluation
 from sidecar.policy.evaluate import evaluate
 from sidecar.proxy.announce import announce, header_of
 from sidecar.proxy.missing_certificate import NoCertificate, answer_http
@@ -33,11 +34,17 @@ from sidecar.tls.handshake import handshake, linger, looks_like_plaintext
 if TYPE_CHECKING:
     import socket
 
+    import trio
+
     from sidecar.config.model import Listener
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
     from sidecar.relay.flow import Ending
     from sidecar.tls.handshake import TlsSession
+
+
+# The policy has its own words for them, being below telemetry.
+_VERDICTS: Final = {each: Verdict(each) for each in evaluation.Verdict}
 
 
 async def carry(
@@ -108,7 +115,7 @@ async def _terminate(
     """Answer the client's handshake; one that fails is told why."""
     credentials = check_identity(mesh, connection)
 
-    async def accept() -> TlsSession:
+    async def accept(scope: trio.CancelScope) -> TlsSession:
         hello = first or await peek.receive(client)
         if not hello:
             raise HandshakeError(Reason.RESET, "the peer left without a word")
@@ -117,7 +124,7 @@ async def _terminate(
         # The place is taken only now: a client that says nothing holds up nobody.
         tls, check = credentials.accept(certificate_required=plan.certificate_required)
         session = await mesh.inbound_gate.run(
-            lambda: handshake(client, tls, check, hello)
+            lambda: handshake(client, tls, check, hello, hold=True), scope
         )
         if session.peer is None:
             raise NoCertificate(session)
@@ -148,10 +155,10 @@ def _authorize(mesh: Mesh, connection: Connection, port: int) -> None:
     Raises:
         Refused: It said no. The peer sees a reset, and never which rule it was.
     """
-    source = ipaddress.ip_address(connection.source.host)
+    source = address_of(connection.source.host)
     decision = evaluate(mesh.policy, connection.peer, port, source)
     connection.rule = decision.rule
-    connection.decision = verdict = Verdict(decision.verdict)
+    connection.decision = verdict = _VERDICTS[decision.verdict]
     mesh.metrics.policy_decided(Direction.INBOUND, verdict, decision.rule)
     if decision.dry_run is not None:
         would = Verdict(f"dry_run_{decision.dry_run.verdict}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    import trio
     from OpenSSL import SSL
 
     from sidecar.config.model import Endpoint
@@ -120,8 +121,10 @@ async def _introduce(
 ) -> TlsSession:
     """Shake hands over *upstream*, which is closed if that fails."""
 
-    async def connect() -> TlsSession:
-        return await mesh.outbound_gate.run(lambda: handshake(upstream, tls, check))
+    async def connect(scope: trio.CancelScope) -> TlsSession:
+        return await mesh.outbound_gate.run(
+            lambda: handshake(upstream, tls, check, hold=True), scope
+        )
 
     with contextlib.ExitStack() as stack:
         stack.callback(upstream.close)

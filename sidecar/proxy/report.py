@@ -47,7 +47,7 @@ def _record(connection: Connection, ending: Ending) -> AccessRecord:
         peer=None if connection.peer is None else str(connection.peer),
         source=str(connection.source),
         destination=_text(connection.destination),
-        upstream=connection.upstream,
+        upstream=_text(connection.upstream),
         rule=connection.rule,
         decision=connection.decision,
         seconds=trio.current_time() - connection.began,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from sidecar.net.addr import address_of
 from sidecar.policy.peer_index import PeerSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.config.model import Outbound, OutboundDefault, Route, RouteMode
+    from sidecar.net.addr import Address
 
 # Destinations are remembered by address and port, so that a long table costs a
 # connection nothing. Full, or when a name has moved, the memory is emptied.
@@ -103,7 +104,8 @@ class RouteTable:
         )
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    address = ipaddress.ip_address(host.partition("%")[0])
+def _address(host: str) -> Address:
+    address = address_of(host)
     # A name may resolve into IPv4 seen through IPv6, and routes speak of IPv4.
-    return getattr(address, "ipv4_mapped", None) or address
+    mapped: Address | None = getattr(address, "ipv4_mapped", None)
+    return mapped or address

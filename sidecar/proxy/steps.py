@@ -12,6 +12,7 @@ from sidecar.config.model import ORIGINAL, Endpoint
 from sidecar.net import dial, original_dst
 from sidecar.net.addr import endpoint_of
 from sidecar.net.local import is_local
+from sidecar.proxy.gate import stalled
 from sidecar.proxy.outcome import Refused
 from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.errors import HandshakeError
@@ -19,12 +20,15 @@ from sidecar.tls.errors import HandshakeError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeAlias
 
     from sidecar.config.model import Listener
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
     from sidecar.tls.credentials import Credentials
     from sidecar.tls.handshake import TlsSession
+
+    Handshake: TypeAlias = Callable[[trio.CancelScope], Awaitable[TlsSession]]
 
 
 _DIAL_OUTCOMES: Final[dict[int | None, Outcome]] = {
@@ -84,8 +88,11 @@ async def dial_upstream(
         raise Refused(outcome, str(error)) from None
     if sock is None:
         raise Refused(Outcome.UPSTREAM_TIMEOUT, f"no answer in {seconds:g} seconds")
+    if len(addresses) == 1:
+        connection.upstream = Endpoint(addresses[0], port)
+        return sock
     with contextlib.suppress(OSError):  # it has reset us since: the relay will see it
-        connection.upstream = str(endpoint_of(sock.getpeername()))
+        connection.upstream = endpoint_of(sock.getpeername())
     return sock
 
 
@@ -105,9 +112,11 @@ def check_identity(mesh: Mesh, connection: Connection) -> Credentials:
 
 
 async def shake_hands(
-    mesh: Mesh, connection: Connection, handshake: Callable[[], Awaitable[TlsSession]]
+    mesh: Mesh, connection: Connection, handshake: Handshake
 ) -> TlsSession:
     """Do *handshake* within its time, and count how it went.
+
+    It is given the scope that ends it, for the gate to use.
 
     Raises:
         HandshakeError: It failed, whatever the cause.
@@ -137,12 +146,14 @@ def _count(mesh: Mesh, connection: Connection, reason: Reason, began: float) -> 
     )
 
 
-async def _in_time(
-    handshake: Callable[[], Awaitable[TlsSession]], seconds: float
-) -> TlsSession:
+async def _in_time(handshake: Handshake, seconds: float) -> TlsSession:
+    due = trio.current_time() + seconds
+    scope = trio.CancelScope(deadline=due)
     try:
-        with trio.move_on_after(seconds):
-            return await handshake()
+        with scope:
+            return await handshake(scope)
     except OSError as error:
         raise HandshakeError(Reason.RESET, str(error)) from None
+    if trio.current_time() < due:
+        raise stalled()
     raise HandshakeError(Reason.TIMEOUT, f"not done in {seconds:g} seconds")

@@ -53,6 +53,7 @@ class TlsFlow(Flow):
         "_connection",
         "_copies",
         "_first_read",
+        "_held",
         "_into",
         "_out",
         "_plain",
@@ -75,6 +76,8 @@ class TlsFlow(Flow):
         """
         self._first_read = first_read
         super().__init__(downstream, upstream)
+        self._held = 0
+        """How much of what the handshake left to say waits for the first data."""
         self._copies = True
         """Whether what OpenSSL reads is copied for it, into a memory BIO."""
         self._connection = connection  # keeps the next three alive
@@ -83,9 +86,19 @@ class TlsFlow(Flow):
         self._plain = self.upstream if tls_downstream else self.downstream
 
     def begin(self) -> None:
-        """Decrypt what came with the end of the handshake."""
-        if waiting(self._into):
-            ERR_clear_error()  # this is not the engine's turn
+        """Go on from the end of the handshake, with what it has left over.
+
+        A client's Finished goes out with what the application has said by now. A
+        server's tickets wait for its first answer: nobody needs them before.
+        """
+        ERR_clear_error()  # this is not the engine's turn
+        self._held = waiting(self._out)
+        if self._tls is self.upstream and self._held:
+            self.move(self._plain)
+            if self.ending is None and self._tls.pending is None:
+                self._send_tls()
+                self.settle()
+        if waiting(self._into) and self.ending is None:
             self._decrypt()
 
     def move(self, end: End) -> None:
@@ -139,7 +152,7 @@ class TlsFlow(Flow):
             plain.send(PLAIN.view[:got])
         if error != WANT_READ and not self._has_ended(error):
             return
-        if waiting(self._out):
+        if waiting(self._out) > self._held:
             self._answer()
         if tls.ended or plain.pending is not None:
             self.settle()
@@ -187,6 +200,7 @@ class TlsFlow(Flow):
             CIPHER_OUT.size,
             CIPHER_OUT.view,
         )
+        self._held = 0
         size = room
         while size == room:
             size = BIO_read(out, pointer, room)

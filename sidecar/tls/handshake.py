@@ -20,6 +20,7 @@ from sidecar.tls.openssl_binding import (
     SSL_do_handshake,
     SSL_get_error,
     bios,
+    is_older_than_1_3,
     resumed,
     shown_leaf,
     take_error,
@@ -73,10 +74,14 @@ async def handshake(
     connection: SSL.Connection,
     check: PeerCheck,
     first: bytes = b"",
+    *,
+    hold: bool = False,
 ) -> TlsSession:
     """Do the handshake of *connection*; *first* was read from *sock* before.
 
-    The caller sets the deadline.
+    The caller sets the deadline. With *hold* it keeps what TLS 1.3 has left to say at
+    the end, for the caller to send with the first data: the client's Finished, which
+    is due at once, or a server's tickets, which may wait (RFC 8446, 4.4.4 and 4.6.1).
 
     Raises:
         HandshakeError: It failed. The alert, if there is one to send, has been sent.
@@ -98,9 +103,12 @@ async def handshake(
             if failure is not None:
                 await _alert(sock, out, failure)
                 raise failure
-        await send_waiting(sock, out)
         if result == 1:
-            return _established(connection, check)
+            session = _established(connection, check)
+            if not hold or is_older_than_1_3(ssl):
+                await send_waiting(sock, out)
+            return session
+        await send_waiting(sock, out)
         more = await _feed(sock, into)
         opening = opening or more
 
@@ -109,7 +117,7 @@ def _established(connection: SSL.Connection, check: PeerCheck) -> TlsSession:
     again = resumed(connection)
     if again:
         # OpenSSL asks for no verdict where it takes up an earlier session.
-        check.again(shown_leaf(connection))
+        check.again(None if check.chain else shown_leaf(connection))
     if check.refusal is not None:
         raise HandshakeError(check.refusal.reason, check.refusal.detail)
     if check.required and check.peer is None:

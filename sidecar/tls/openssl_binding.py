@@ -103,24 +103,34 @@ def bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
     return raw._ssl, raw._into_ssl, raw._from_ssl  # noqa: SLF001
 
 
+def is_older_than_1_3(ssl: Any) -> bool:
+    """Tell whether an earlier version than TLS 1.3 was negotiated."""
+    return int(lib.SSL_version(ssl)) < SSL.TLS1_3_VERSION
+
+
 def swap_bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
     """Give *connection* new memory BIOs after its handshake; give what `bios` gives.
 
     A memory BIO never shrinks, and the old ones have held the largest flight of the
-    handshake: some KiB that every idle connection would keep. What came with the end
-    of the handshake moves on; what goes out must have gone. From now on the BIOs are
-    the caller's to know, and pyOpenSSL's `bio_read` and `bio_write` raise TypeError.
+    handshake: some KiB that every idle connection would keep. What they still have
+    moves on. From now on the BIOs are the caller's to know, and pyOpenSSL's
+    `bio_read` and `bio_write` raise TypeError.
     """
     raw: Any = connection
-    ssl, old, _ = bios(connection)
-    into, out = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
-    size = waiting(old)
-    if size:
-        rest = ffi.new("char[]", size)
-        BIO_write(into, rest, BIO_read(old, rest, size))
+    ssl, *old = bios(connection)
+    into, out = map(_successor, old)
     _SSL_set_bio(ssl, into, out)  # which frees the old
     raw._into_ssl = raw._from_ssl = None  # noqa: SLF001 - so that nobody uses them
     return ssl, into, out
+
+
+def _successor(bio: Any) -> Any:
+    new = lib.BIO_new(lib.BIO_s_mem())
+    size = waiting(bio)
+    if size:
+        rest = ffi.new("char[]", size)
+        BIO_write(new, rest, BIO_read(bio, rest, size))
+    return new
 
 
 def read_from(ssl: Any, out: Any, pointer: Any, size: int) -> Any:

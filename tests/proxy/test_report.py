@@ -162,7 +162,7 @@ async def test_what_is_not_known_is_left_out() -> None:
 async def test_what_is_known_is_told() -> None:
     told = connection()
     told.destination = Endpoint("api.shop.svc", 8443)
-    told.upstream = "10.0.0.1:8443"
+    told.upstream = Endpoint("10.0.0.1", 8443)
     told.peer = svid("web").name
     told.rule = "front"
     told.decision = Verdict.AUDIT

@@ -100,7 +100,7 @@ async def dialled(*addresses: str, port: int, seconds: float = 10) -> str | Refu
         except Refused as refused:
             return refused
         sock.close()
-    return connection.upstream or "unknown"
+    return str(connection.upstream)
 
 
 async def test_the_address_that_answered_is_recorded() -> None:
@@ -189,7 +189,7 @@ async def test_a_dial_that_is_cancelled_leaves_nothing_open(clock: MockClock) ->
 
 
 async def failed(mesh: Running, connection: Connection, error: Exception) -> None:
-    async def handshake() -> Any:
+    async def handshake(_scope: trio.CancelScope) -> Any:
         await trio.lowlevel.checkpoint()
         raise error
 
@@ -222,7 +222,7 @@ async def test_a_failure_is_counted_under_its_reason(
 async def test_the_seconds_are_those_of_the_handshake(clock: MockClock) -> None:
     connection = new_connection()
 
-    async def handshake() -> Any:
+    async def handshake(_scope: trio.CancelScope) -> Any:
         await trio.sleep(2)
         raise HandshakeError(Reason.EXPIRED, "too late")
 
@@ -238,7 +238,7 @@ async def test_a_handshake_has_the_configured_time(clock: MockClock) -> None:
     connection = new_connection()
     config = configuration(to=THERE, limits=Limits(handshake_seconds=2.5))
 
-    async def stalls() -> TlsSession:
+    async def stalls(_scope: trio.CancelScope) -> TlsSession:
         await trio.sleep_forever()
 
     async with running(config) as mesh:
@@ -254,10 +254,10 @@ async def test_a_handshake_that_is_cancelled_or_meets_a_bug_is_not_counted(
 ) -> None:
     connection = new_connection()
 
-    async def stalls() -> TlsSession:
+    async def stalls(_scope: trio.CancelScope) -> TlsSession:
         await trio.sleep_forever()
 
-    async def breaks() -> TlsSession:
+    async def breaks(_scope: trio.CancelScope) -> TlsSession:
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a bug")
 
