@@ -21,3 +21,15 @@ def is_local(host: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_for_us(host: str, caller: str) -> bool:
+    """Tell whether *caller* can mean this network namespace by *host*, an IP literal.
+
+    Loopback, and "this host", are for those who are here (RFC 1122, 3.2.1.3). The
+    kernel drops what comes for them from elsewhere, but only after iptables has
+    redirected it.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    private = address.is_loopback or address.is_unspecified
+    return is_local(host) and (not private or is_local(caller))

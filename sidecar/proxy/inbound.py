@@ -62,7 +62,7 @@ async def carry(
         Both legs are reset at once and bytes in flight are lost.
     """
     destination = connection.destination = find_destination(
-        client, listener, local_only=True
+        client, listener, connection.source
     )
     addresses = mesh.hosts.addresses(destination.host)
     plan = plan_inbound(mesh.config.inbound, destination, addresses, mesh.own)

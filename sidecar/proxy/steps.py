@@ -11,7 +11,7 @@ import trio
 from sidecar.config.model import ORIGINAL, Endpoint
 from sidecar.net import dial, original_dst
 from sidecar.net.addr import endpoint_of
-from sidecar.net.local import is_local
+from sidecar.net.local import is_for_us
 from sidecar.proxy.gate import stalled
 from sidecar.proxy.outcome import Refused
 from sidecar.telemetry.labels import Outcome, Reason
@@ -41,13 +41,14 @@ _DIAL_OUTCOMES: Final[dict[int | None, Outcome]] = {
 
 
 def find_destination(
-    sock: socket.socket, listener: Listener, *, local_only: bool = False
+    sock: socket.socket, listener: Listener, caller: Endpoint | None = None
 ) -> Endpoint:
     """Say where the accepted *sock* is meant to go.
 
-    With *local_only* a redirected connection must be meant for an address of ours:
-    a neighbour may send packets for others through us, and iptables redirects them,
-    too, unless told otherwise. Carried on, they would make us an open proxy.
+    Where there is a *caller*, a redirected connection must be meant for an address
+    of ours, and for loopback only if the caller is here: a neighbour may send packets
+    for others through us, and iptables redirects them, too, unless told otherwise.
+    Carried on, they would make us an open proxy.
 
     Raises:
         Refused: The kernel does not know, or it is not for us.
@@ -60,8 +61,8 @@ def find_destination(
             Outcome.NO_DESTINATION,
             f"destination: {ORIGINAL}, but the connection was not redirected",
         )
-    if local_only and not is_local(found.host):
-        detail = f"redirected to us, but {found} is not an address of ours"
+    if caller is not None and not is_for_us(found.host, caller.host):
+        detail = f"redirected to us, but {found} is no address of ours to {caller.host}"
         raise Refused(Outcome.NO_DESTINATION, detail)
     return found
 

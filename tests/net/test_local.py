@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sidecar.net.local import is_local
+from sidecar.net.local import is_for_us, is_local
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,28 @@ def test_an_address_that_the_kernel_lets_us_have_is_ours(
         (socket.AF_INET, udp, ("192.0.2.1", 0)),
         (socket.AF_INET6, udp, ("2001:db8::1%eth0", 0)),
     ]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "::1", "::1%lo", "0.0.0.0", "::"]
+)
+def test_loopback_and_wildcards_are_for_those_who_are_here(host: str) -> None:
+    assert is_for_us(host, "127.0.0.1")
+    assert is_for_us(host, "::1")
+    assert not is_for_us(host, "192.0.2.1")
+    assert not is_for_us(host, "2001:db8::1")
+
+
+def test_the_addresses_of_others_are_for_nobody_here() -> None:
+    assert not is_for_us("192.0.2.1", "127.0.0.1")
+
+
+def test_other_addresses_of_ours_are_for_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Everywhere(socket.socket):
+        def bind(self, address: object) -> None:
+            """Let it have any, as in the test above."""
+
+    monkeypatch.setattr(socket, "socket", Everywhere)
+    assert is_for_us("192.0.2.1", "198.51.100.7")

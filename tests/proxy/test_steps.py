@@ -47,22 +47,28 @@ def test_a_fixed_destination_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "ours"),
-    [("127.0.0.2", True), ("192.0.2.1", False), ("2001:db8::1", False)],
+    ("host", "caller", "ours"),
+    [
+        ("127.0.0.2", "127.0.0.1", True),
+        ("127.0.0.2", "10.0.0.9", False),
+        ("::1", "2001:db8::9", False),
+        ("192.0.2.1", "10.0.0.9", False),
+        ("2001:db8::1", "::1", False),
+    ],
 )
 def test_a_neighbour_s_packets_for_others_are_not_carried_on(
-    monkeypatch: pytest.MonkeyPatch, host: str, ours: bool
+    monkeypatch: pytest.MonkeyPatch, host: str, caller: str, ours: bool
 ) -> None:
     there = Endpoint(host, 8080)
     monkeypatch.setattr(original_dst, "original_dst", lambda _: there)
-    listener = Listener(LISTEN, ORIGINAL)
+    listener, source = Listener(LISTEN, ORIGINAL), Endpoint(caller, 1)
     with socket.socket() as sock:
         assert find_destination(sock, listener) == there
         if ours:
-            assert find_destination(sock, listener, local_only=True) == there
+            assert find_destination(sock, listener, source) == there
         else:
             with pytest.raises(Refused) as caught:
-                find_destination(sock, listener, local_only=True)
+                find_destination(sock, listener, source)
             assert caught.value.outcome is Outcome.NO_DESTINATION
 
 
