@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -156,7 +157,9 @@ class Pod(Namespace):
 
 def new_source() -> int:
     """Give a port that no caller has had; below those that the kernel gives out."""
-    return next(_sources)
+    port = next(_sources)
+    assert port < 32768, "the tests have used all ports: let callers share some"
+    return port
 
 
 def ask(sock: socket.socket, path: str = "/") -> str:
@@ -303,6 +306,16 @@ class PodSidecar(Sidecar):
         return self.pod.within(
             lambda: super(PodSidecar, self)._request(method, path, listener)
         )
+
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """Be without it for a while."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+        try:
+            yield
+        finally:
+            self.start_again()
 
     def connections(self, direction: str | None = None) -> float:
         """How many connections it has ever accepted."""

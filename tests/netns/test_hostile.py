@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from tests.integration.callers import record_of
 from tests.netns.calling import turned_away
-from tests.netns.captures import at
-from tests.netns.frames import Frame, mac_of, send, source_route
-from tests.netns.pods import new_source
-from tests.netns.world import API, APP, LOOPBACK, marker
-from tests.support.deadlines import eventually
+from tests.netns.captures import ACK, SYN, at
+from tests.netns.frames import mac_of, source_route
+from tests.netns.invitations import answers, invitation
+from tests.netns.world import API, APP, LOOPBACK, marker, write
 from tests.support.pki import new_authority, write_svid
 from tests.support.processes import Process
 from tests.support.programs import require
@@ -54,46 +54,11 @@ def not_for(world: World, *, ipv6: bool) -> dict[str, str]:
     }
 
 
-def invitation(world: World, destination: str, extra: bytes = b"") -> Frame:
-    """Make a SYN of the hostile pod for the api's card."""
-    pods = world.hostile, world.api.pod
-    sender, to = map(mac_of, pods)
-    source = world.hostile.addresses[":" in destination]
-    return Frame(to, sender, source, new_source(), destination, APP, extra)
-
-
-def answered(world: World, frames: dict[str, Frame]) -> set[str]:
-    """Send *frames*, and say which made the api send any TCP at all.
-
-    Among them goes an honest one, whose answer is the sign that all had their turn.
-    """
-    ipv6 = ":" in next(iter(frames.values())).destination
-    honest = invitation(world, world.api.pod.addresses[ipv6])
-    sender = mac_of(world.api.pod)
-    with world.hub.capture("api") as seen:
-        send(world.hostile, *frames.values(), honest)
-
-        def ports() -> set[str]:
-            return {
-                end.rpartition(":")[2]
-                for segment in seen.segments()
-                if segment.sender == sender
-                for end in (segment.source, segment.destination)
-            }
-
-        eventually(
-            lambda: str(honest.source_port) in ports(), "the honest one's answer"
-        )
-        return {
-            name for name, each in frames.items() if str(each.source_port) in ports()
-        }
-
-
 def test_what_is_not_for_the_pod_is_not_answered(world: World, ipv6: bool) -> None:
     before = world.api.connections()
     to = not_for(world, ipv6=ipv6)
     frames = {name: invitation(world, host) for name, host in to.items()}
-    assert answered(world, frames) == set()
+    assert answers(world, frames) == {}
     assert world.api.connections() == before
 
 
@@ -104,7 +69,7 @@ def test_without_the_rules_for_that_it_would_be(
     to = not_for(world, ipv6=ipv6)
     frames = {name: invitation(world, host) for name, host in to.items()}
     with without_rule(world, backend, "not-for-this-pod", ipv6=ipv6):
-        assert {"another pod", "nobody"} <= answered(world, frames)
+        assert {"another pod", "nobody"} <= answers(world, frames).keys()
 
 
 @pytest.mark.parametrize("ipv6", [False], ids=["ipv4"])  # IPv6 drops ::1 before
@@ -113,7 +78,7 @@ def test_without_the_rule_for_loopback_it_would_be(
 ) -> None:
     frames = {"loopback": invitation(world, LOOPBACK[ipv6])}
     with without_rule(world, backend, "loopback-from-outside", ipv6=ipv6):
-        assert answered(world, frames) == {"loopback"}
+        assert answers(world, frames) == {"loopback": SYN | ACK}
 
 
 def test_the_sidecar_itself_carries_nothing_on_that_is_not_for_its_pod(
@@ -121,23 +86,59 @@ def test_the_sidecar_itself_carries_nothing_on_that_is_not_for_its_pod(
 ) -> None:
     """Should somebody take the rule away."""
     beyond = BEYOND[ipv6]
-    version = ("-4", "-6")[ipv6]
-    world.hostile.ip(version, "route", "add", beyond, "via", own_address(world, ipv6))
-    try:
-        with (
-            without_rule(world, backend, "not-for-this-pod", ipv6=ipv6),
-            world.hub.capture("api") as seen,
-        ):
-            source = turned_away(world.hostile, beyond, APP)
-            record = record_of(world.api, source)
-            assert at(beyond, APP) not in {
-                each.destination
-                for each in seen.segments()
-                if each.sender == mac_of(world.api.pod)
-            }
-    finally:
-        world.hostile.ip(version, "route", "del", beyond)
+    with (
+        without_rule(world, backend, "not-for-this-pod", ipv6=ipv6),
+        by_way_of_the_api(world, beyond),
+        world.hub.capture("api") as seen,
+    ):
+        source = turned_away(world.hostile, beyond, APP)
+        record = record_of(world.api, source)
+        assert at(beyond, APP) not in {
+            each.destination
+            for each in seen.segments()
+            if each.sender == mac_of(world.api.pod)
+        }
     assert (record["outcome"], "upstream" in record) == ("no_destination", False)
+
+
+@pytest.mark.parametrize("ipv6", [False], ids=["ipv4"])  # IPv6 drops ::1 before
+def test_nor_anything_to_what_listens_on_loopback(
+    world: World, backend: Backend, ipv6: bool
+) -> None:
+    with (
+        without_rule(world, backend, "loopback-from-outside", ipv6=ipv6),
+        loopback_on_the_wire(world.hostile),
+        by_way_of_the_api(world, "127.0.0.9"),
+    ):
+        source = turned_away(world.hostile, "127.0.0.9", APP)
+        record = record_of(world.api, source)
+    assert (record["outcome"], "upstream" in record) == ("no_destination", False)
+
+
+@contextmanager
+def by_way_of_the_api(world: World, host: str) -> Iterator[None]:
+    """Have the hostile pod send what is for *host* to the api."""
+    ipv6 = ":" in host
+    route = (("-4", "-6")[ipv6], "route")
+    world.hostile.ip(*route, "add", host, "via", own_address(world, ipv6))
+    try:
+        yield
+    finally:
+        world.hostile.ip(*route, "del", host)
+
+
+@contextmanager
+def loopback_on_the_wire(pod: Pod) -> Iterator[None]:
+    """Make a kernel that sends and takes 127.0.0.0/8 over the wire."""
+    switch = "/proc/sys/net/ipv4/conf/all/route_localnet"
+    local = ("local", "127.0.0.0/8", "dev", "lo", "table", "local")
+    pod.within(lambda: write(switch, "1"))
+    pod.ip("route", "del", *local)
+    try:
+        yield
+    finally:
+        pod.ip("route", "add", *local)
+        pod.within(lambda: write(switch, "0"))
 
 
 def own_address(world: World, ipv6: bool) -> str:
@@ -166,8 +167,8 @@ def without_rule(
 def test_nobody_says_by_way_of_whom_it_goes_on(world: World, ipv6: bool) -> None:
     """A source route to another pod; neither answered nor passed on."""
     order = source_route(world.frontend.pod.addresses[ipv6])
-    frame = invitation(world, own_address(world, ipv6), order)
-    assert answered(world, {"source route": frame}) == set()
+    frame = evolve(invitation(world, own_address(world, ipv6)), extra=order)
+    assert answers(world, {"source route": frame}) == {}
 
 
 @pytest.mark.parametrize("forged", [True, False], ids=["forged", "of another"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import socket
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from attrs import define, field
 
-from tests.netns.pods import ask
+from tests.netns.pods import SECONDS, ask
 from tests.netns.world import APP, SECOND, marker
 from tests.support.deadlines import eventually
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
-    from tests.netns.pods import Pod, PodSidecar
+    from tests.netns.pods import Pod
     from tests.netns.world import World
 
 Result = Literal["answered", "refused", "broken"]
@@ -35,12 +34,14 @@ class Traffic:
     _stop: threading.Event = field(factory=threading.Event)
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(0.002):  # others need the processor, too
             self.results.append(self.call())
 
     def call(self) -> Result:
         try:
-            sock = self.pod.connect(self.host, APP)
+            sock = self.pod.within(
+                lambda: socket.create_connection((self.host, APP), SECONDS)
+            )
         except ConnectionRefusedError:
             return "refused"
         except ConnectionError:
@@ -77,17 +78,6 @@ def calling(pod: Pod, host: str, path: str) -> Iterator[Traffic]:
         thread.join()
 
 
-@contextmanager
-def killed(sidecar: PodSidecar) -> Iterator[None]:
-    """Be without this sidecar for a while."""
-    sidecar.signal(signal.SIGKILL)
-    sidecar.wait()
-    try:
-        yield
-    finally:
-        sidecar.start_again()
-
-
 @pytest.mark.parametrize("victim", ["frontend", "api"])
 def test_nothing_is_in_plain_while_a_sidecar_is_away(
     world: World, ipv6: bool, victim: Literal["frontend", "api"]
@@ -101,7 +91,7 @@ def test_nothing_is_in_plain_while_a_sidecar_is_away(
     ):
         old.sendall(f"GET {secret}/old".encode())
         traffic.more("answered")
-        with killed(sidecar):
+        with sidecar.killed():
             # What was under way when it died may have had its answer.
             failure: Result = "refused" if victim == "frontend" else "broken"
             traffic.more(failure, count=1)
