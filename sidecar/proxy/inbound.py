@@ -124,7 +124,7 @@ async def _terminate(
         # The place is taken only now: a client that says nothing holds up nobody.
         tls, check = credentials.accept(certificate_required=plan.certificate_required)
         session = await mesh.inbound_gate.run(
-            lambda: handshake(client, tls, check, hello, hold=True), scope
+            lambda: handshake(client, tls, check, hello), scope
         )
         if session.peer is None:
             raise NoCertificate(session)

@@ -53,7 +53,6 @@ class TlsFlow(Flow):
         "_connection",
         "_copies",
         "_first_read",
-        "_held",
         "_into",
         "_out",
         "_plain",
@@ -76,8 +75,6 @@ class TlsFlow(Flow):
         """
         self._first_read = first_read
         super().__init__(downstream, upstream)
-        self._held = 0
-        """How much of what the handshake left to say waits for the first data."""
         self._copies = True
         """Whether what OpenSSL reads is copied for it, into a memory BIO."""
         self._connection = connection  # keeps the next three alive
@@ -88,12 +85,11 @@ class TlsFlow(Flow):
     def begin(self) -> None:
         """Go on from the end of the handshake, with what it has left over.
 
-        A client's Finished goes out with what the application has said by now. A
-        server's tickets wait for its first answer: nobody needs them before.
+        What it has left to say goes out with what the plain side has said by now: a
+        client's Finished and the application's first request make one packet.
         """
         ERR_clear_error()  # this is not the engine's turn
-        self._held = waiting(self._out)
-        if self._tls is self.upstream and self._held:
+        if waiting(self._out):
             self.move(self._plain)
             if self.ending is None and self._tls.pending is None:
                 self._send_tls()
@@ -152,7 +148,7 @@ class TlsFlow(Flow):
             plain.send(PLAIN.view[:got])
         if error != WANT_READ and not self._has_ended(error):
             return
-        if waiting(self._out) > self._held:
+        if waiting(self._out):
             self._answer()
         if tls.ended or plain.pending is not None:
             self.settle()
@@ -200,7 +196,6 @@ class TlsFlow(Flow):
             CIPHER_OUT.size,
             CIPHER_OUT.view,
         )
-        self._held = 0
         size = room
         while size == room:
             size = BIO_read(out, pointer, room)

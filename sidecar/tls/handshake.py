@@ -20,7 +20,6 @@ from sidecar.tls.openssl_binding import (
     SSL_do_handshake,
     SSL_get_error,
     bios,
-    is_older_than_1_3,
     resumed,
     shown_leaf,
     take_error,
@@ -79,9 +78,8 @@ async def handshake(
 ) -> TlsSession:
     """Do the handshake of *connection*; *first* was read from *sock* before.
 
-    The caller sets the deadline. With *hold* it keeps what TLS 1.3 has left to say at
-    the end, for the caller to send with the first data: the client's Finished, which
-    is due at once, or a server's tickets, which may wait (RFC 8446, 4.4.4 and 4.6.1).
+    The caller sets the deadline. With *hold* it keeps what is to be said at the end,
+    such as a client's Finished, for the caller to send at once with the first data.
 
     Raises:
         HandshakeError: It failed. The alert, if there is one to send, has been sent.
@@ -105,7 +103,7 @@ async def handshake(
                 raise failure
         if result == 1:
             session = _established(connection, check)
-            if not hold or is_older_than_1_3(ssl):
+            if not hold:
                 await send_waiting(sock, out)
             return session
         await send_waiting(sock, out)

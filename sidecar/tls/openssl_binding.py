@@ -103,11 +103,6 @@ def bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
     return raw._ssl, raw._into_ssl, raw._from_ssl  # noqa: SLF001
 
 
-def is_older_than_1_3(ssl: Any) -> bool:
-    """Tell whether an earlier version than TLS 1.3 was negotiated."""
-    return int(lib.SSL_version(ssl)) < SSL.TLS1_3_VERSION
-
-
 def swap_bios(connection: SSL.Connection) -> tuple[Any, Any, Any]:
     """Give *connection* new memory BIOs after its handshake; give what `bios` gives.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from OpenSSL import SSL
 
 from sidecar.relay.flow import LARGE_READ, Ending
@@ -25,6 +26,7 @@ from tests.relay.records import (
 )
 from tests.relay.relaying import (
     AUTOMATIC,
+    Carried,
     Kind,
     handshaken,
     is_reset,
@@ -34,6 +36,7 @@ from tests.relay.relaying import (
     some_bytes,
 )
 from tests.relay.tls_wires import (
+    TlsWire,
     connections,
     context,
     move,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sidecar.relay.end import End
-    from tests.relay.relaying import Buffers, Carried, Relay
+    from tests.relay.relaying import Buffers, Relay
 
 SMALL = 65536, 65536
 TINY = 4096, 4096
@@ -134,6 +137,35 @@ async def test_what_came_with_the_handshake_is_passed_on(
     assert await receive_all(carried.plain) == b""
     await carried.plain.end()
     assert await carried.ending() == Ending(Outcome.COMPLETED)
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET"])
+async def test_a_finished_goes_out_at_once_and_with_a_request_that_is_there(
+    by_hand: Relay, request_: bytes
+) -> None:
+    server, client = connections(
+        context(SSL.TLS_SERVER_METHOD), context(SSL.TLS_CLIENT_METHOD)
+    )
+    for end, other in ((client, server), (server, client)):
+        with pytest.raises(SSL.WantReadError):
+            end.do_handshake()
+        move(end, other)
+    client.do_handshake()
+    finished = waiting(bios(client)[2])
+    assert finished, "the server knows nothing of the client's end of the handshake"
+    near_down, down = by_hand.wire()
+    near_up, up = by_hand.wire()
+    if request_:
+        await down.send(request_)
+    flow = TlsFlow(near_down, near_up, client, tls_downstream=False)
+    by_hand.carry(Carried(flow, down, TlsWire(up, server)))
+    await trio.testing.wait_all_tasks_blocked()
+    flight = await up.receive()
+    assert len(flight) == finished + (len(request_) + 22 if request_ else 0)
+    server.bio_write(flight)
+    server.do_handshake()
+    if request_:
+        assert server.recv(10) == request_
 
 
 async def test_a_peer_may_have_ended_with_the_handshake(
