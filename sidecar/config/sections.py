@@ -51,12 +51,13 @@ from sidecar.config.section_values import (
     read_version,
     read_workers,
 )
+from sidecar.config.shape import shaped
 from sidecar.config.structure import reader_of
 from sidecar.identity.spiffe_id import parse_trust_domain
 from sidecar.policy.pattern import parse_pattern
 
 PORT: Final = whole(1, 65535)
-_PORT_KEY: Final = whole_key(1, 65535)
+_PORT_KEY: Final = shaped(whole_key(1, 65535), text_shapes.PORT)
 PORTS: Final = as_set(listed(PORT, "ports", "leave the key out for every port"))
 PEER: Final = parsed(
     parse_pattern,

@@ -21,6 +21,7 @@ _PREFIX: Final = "(?:/[0-9]{1,3})?"
 _TRUST_DOMAIN: Final = "[a-z0-9._-]+"
 _SPIFFE: Final = f"spiffe://{_TRUST_DOMAIN}(?:/[A-Za-z0-9._*-]+)+"
 
+PORT: Final[Shape] = matching(_PORT)
 LISTEN: Final[Shape] = matching(_LISTEN)
 GOAL: Final[Shape] = matching(f"original|{_HOST}:{_PORT}")
 ADMIN: Final[Shape] = matching(rf"unix:/[\s\S]+|{_LISTEN}")

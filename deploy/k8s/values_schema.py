@@ -1,0 +1,149 @@
+"""Print `values.schema.json` of the chart: what its values may be.
+
+What goes into sidecar.yaml, policy.yaml and injection.yaml is what `sidecar check` takes,
+from the same definitions; only what is the chart's own is written down here.
+`scripts/chart` calls this.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from sidecar.config.policy_sections import read_whole_policy
+from sidecar.config.sections import read_whole_config
+from sidecar.config.shape import shape_of
+from sidecar.config.text_shapes import LISTEN, TRUST_DOMAIN
+from sidecar.injector.settings import read_settings
+
+if TYPE_CHECKING:
+    from sidecar.config.shape import Shape
+
+TEXT: Final = {"type": "string"}
+FLAG: Final = {"type": "boolean"}
+ANY: Final = {"type": "object"}
+TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+DURATION: Final = {"type": "string", "pattern": "^([0-9]+(h|m|s|ms))+$"}
+LABEL: Final = (
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as namespaces are called
+)
+CHOSEN: Final = ("image",)
+"""Keys of injection.yaml that the chart has keys of its own for."""
+
+
+def closed(**properties: Shape) -> Shape:
+    """A mapping with these keys and no other."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def partial(shape: Shape) -> Shape:
+    """A mapping of which anything may be left to the mesh, or be taken away by null.
+
+    What is in a list is whole: lists are not merged.
+    """
+    if "properties" not in shape and "additionalProperties" not in shape:
+        return _or_null(shape)
+    relaxed = {key: value for key, value in shape.items() if key != "required"}
+    if "properties" in shape:
+        inner: dict[str, Shape] = shape["properties"]
+        relaxed["properties"] = {key: partial(each) for key, each in inner.items()}
+    if isinstance(shape["additionalProperties"], dict):
+        relaxed["additionalProperties"] = partial(shape["additionalProperties"])
+    return _or_null(relaxed)
+
+
+def _or_null(shape: Shape) -> Shape:
+    if "enum" in shape:
+        return {**shape, "enum": [*shape["enum"], None]}
+    if "anyOf" in shape:
+        return {**shape, "anyOf": [*shape["anyOf"], {"type": "null"}]}
+    kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
+    return {**shape, "type": [*kinds, "null"]}
+
+
+def schema() -> Shape:
+    """Give the whole schema."""
+    settings = dict(shape_of(read_settings)["properties"])
+    injection = {
+        "type": "object",
+        "properties": {key: settings[key] for key in settings if key not in CHOSEN},
+        "additionalProperties": False,
+    }
+    own = {"$ref": "#/$defs/config"}, {"$ref": "#/$defs/policy"}
+    both = {"config": own[0], "policy": own[1]}
+    properties = {
+        "global": ANY,
+        "image": closed(
+            repository={"type": "string", "minLength": 1},
+            tag=TEXT,
+            digest={"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+            pullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
+        ),
+        "imagePullSecrets": {"type": "array", "items": closed(name=TEXT)},
+        "mesh": closed(trustDomain=TRUST_DOMAIN, **both),
+        "namespaces": {
+            "type": "object",
+            "propertyNames": {"pattern": LABEL},
+            "additionalProperties": _or_null(closed(**both)),
+        },
+        "check": closed(enabled=FLAG),
+        "injection": injection,
+        "webhook": webhook(),
+        "podMonitor": closed(enabled=FLAG, interval=DURATION, labels=TEXTS),
+        "prometheusRule": closed(enabled=FLAG, labels=TEXTS),
+        "alerts": closed(configMap=FLAG),
+        "dashboards": closed(enabled=FLAG, labels=TEXTS, annotations=TEXTS),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Values of the chart sidecar",
+        **closed(**properties),
+        "$defs": {
+            "config": partial(shape_of(read_whole_config)),
+            "policy": partial(shape_of(read_whole_policy)),
+        },
+    }
+
+
+def webhook() -> Shape:
+    """Give what the webhook can be told."""
+    certificates = closed(
+        source={"enum": ["job", "cert-manager", "secret"]},
+        job=closed(
+            days={"type": "integer", "minimum": 1, "maximum": 3650},
+            schedule={"type": "string", "minLength": 1},
+        ),
+        certManager=closed(issuerRef=ANY, duration=DURATION),
+        secret=closed(name=TEXT, caBundle=TEXT),
+    )
+    return closed(
+        enabled=FLAG,
+        replicas={"type": "integer", "minimum": 0},
+        listen=LISTEN,
+        telemetry=LISTEN,
+        failurePolicy={"enum": ["Fail", "Ignore"]},
+        timeoutSeconds={"type": "integer", "minimum": 1, "maximum": 30},
+        reinvocationPolicy={"enum": ["Never", "IfNeeded"]},
+        excludedNamespaces={"type": "array", "items": {"type": "string"}},
+        certificates=certificates,
+        resources=ANY,
+        podDisruptionBudget=closed(
+            enabled=FLAG, minAvailable={"type": ["integer", "string"]}
+        ),
+        networkPolicy=closed(enabled=FLAG),
+        priorityClassName=TEXT,
+        nodeSelector=TEXTS,
+        tolerations={"type": "array", "items": ANY},
+        affinity=ANY,
+        podAnnotations=TEXTS,
+        podLabels=TEXTS,
+    )
+
+
+def text() -> str:
+    """Give the schema as the file has it."""
+    return f"{json.dumps(schema(), indent=1)}\n"
+
+
+if __name__ == "__main__":
+    print(text(), end="")
