@@ -131,9 +131,10 @@ class Namespace:
 
 @frozen
 class Pod(Namespace):
-    """A namespace with an address of each family."""
+    """A namespace with an address of each family, and one for its link alone."""
 
     addresses: tuple[str, str] = ("", "")
+    link_local: str = ""
 
     def connect(self, host: str, port: int) -> socket.socket:
         """Connect from there, as an application (of this process' user) does.
@@ -261,17 +262,19 @@ class Hub:
         space = self.stack.enter_context(Namespace.new())
         self._pods += 1
         ipv4, ipv6 = f"10.77.0.{self._pods}", f"fd77::{self._pods}"
+        link = f"fe80::77:{self._pods}"
         veth = ["type", "veth", "peer", "name", "eth0", "netns", space.name]
         self.space.ip("link", "add", name, *veth)
         self.space.ip("link", "set", name, "master", "br0", "up")
         # As CNIs do: a pod that calls its own service gets its own packet back.
         self.space.ip("link", "set", name, "type", "bridge_slave", "hairpin", "on")
         space.ip("address", "add", f"{ipv4}/24", "dev", "eth0")
-        space.ip("address", "add", f"{ipv6}/64", "dev", "eth0", "nodad")
+        for address in (ipv6, link):
+            space.ip("address", "add", f"{address}/64", "dev", "eth0", "nodad")
         space.ip("link", "set", "eth0", "up")
         space.ip("route", "add", "default", "via", "10.77.0.1")
         space.ip("-6", "route", "add", "default", "via", "fd77::1")
-        return Pod(space.name, (ipv4, ipv6))
+        return Pod(space.name, (ipv4, ipv6), link)
 
     @contextmanager
     def capture(self, name: str) -> Iterator[Capture]:
