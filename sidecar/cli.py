@@ -37,6 +37,7 @@ examples:
   sidecar run --config sidecar.yaml   run it
   sidecar certs init --help           make certificates for development
   sidecar redirect show               the iptables rules that turn a pod to it
+  sidecar webhook --help              give pods the sidecar as they are created
 
 exit status: 0 done, 1 failed while running, 2 the input was wrong
 """
@@ -128,12 +129,87 @@ def _add_redirect(commands: Commands) -> None:
     add_parser(commands)
 
 
+def _add_webhook(commands: Commands) -> None:
+    webhook = commands.add_parser(
+        "webhook",
+        allow_abbrev=False,
+        help="inject the sidecar when an API server asks",
+        description="Answer admission reviews for pods, at /inject: the same patch as\n"
+        "that of `sidecar inject`. Certificate and settings are read again when\n"
+        "their files change. SIGTERM drains.",
+        epilog="example:\n  sidecar webhook --settings injection.yaml "
+        "--cert tls.crt --key tls.key",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in (
+        ("--settings", "injection.yaml: what pods get"),
+        ("--cert", "the certificate chain that is shown, PEM, leaf first"),
+        ("--key", "its private key, PEM"),
+    ):
+        webhook.add_argument(name, type=Path, required=True, metavar="FILE", help=text)
+    webhook.add_argument(
+        "--client-ca",
+        type=Path,
+        metavar="FILE",
+        help="roots, PEM: clients have to show a certificate of theirs",
+    )
+    webhook.add_argument("--listen", default="0.0.0.0:15017", metavar="ADDRESS")
+    webhook.add_argument(
+        "--telemetry",
+        default="0.0.0.0:15020",
+        metavar="ADDRESS",
+        help="for /metrics, /livez and /readyz, without TLS",
+    )
+    webhook.add_argument(
+        "--fail",
+        choices=["closed", "open"],
+        default="closed",
+        help="what becomes of a pod where the webhook itself fails: refused (closed) "
+        "or created without the sidecar (open)",
+    )
+    webhook.add_argument(
+        "--drain-delay",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long reviews are taken after SIGTERM (5)",
+    )
+    webhook.add_argument(
+        "--log-level", choices=["debug", "info", "warning", "error"], default="info"
+    )
+    webhook.set_defaults(command="sidecar.commands.webhook")
+
+
+def _add_wait(commands: Commands) -> None:
+    wait = commands.add_parser(
+        "wait",
+        allow_abbrev=False,
+        help="wait until the sidecar is ready",
+        description="Wait until the sidecar is ready, and say why where it is not. For "
+        "a postStart hook, behind which the kubelet holds the application.",
+        epilog="example:\n  sidecar wait --timeout 60\n\n"
+        "exit status: 0 ready, 1 not ready in time, 2 the input was wrong",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    wait.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="(60)"
+    )
+    wait.add_argument(
+        "--url",
+        default="http://127.0.0.1:15020/readyz",
+        help="what is asked (%(default)s)",
+    )
+    wait.set_defaults(command="sidecar.commands.wait")
+
+
 _COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
     "run": _add_run,
     "check": _add_check,
     "demo": _add_demo,
     "certs": _add_certs,
     "redirect": _add_redirect,
+    "webhook": _add_webhook,
+    "wait": _add_wait,
 }
 
 

@@ -29,6 +29,8 @@ COMMANDS = (
     ("redirect", "apply"),
     ("redirect", "show"),
     ("redirect", "remove"),
+    ("webhook",),
+    ("wait",),
 )
 
 
@@ -73,7 +75,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     text = capsys.readouterr().out
     listed = re.findall(r"^    (\w+) ", text, re.MULTILINE)
-    assert listed == ["run", "check", "demo", "certs", "redirect"]
+    assert listed == ["run", "check", "demo", "certs", "redirect", "webhook", "wait"]
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

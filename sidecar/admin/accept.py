@@ -11,6 +11,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 import trio
+from attrs import define, field
 
 from sidecar.admin.http import HttpConnection, HttpLimits
 
@@ -32,14 +33,30 @@ def stream_listener(sock: socket.socket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
+@define
+class Leaving:
+    """How a server is told to end well.
+
+    Attributes:
+        last_answers: Have every client leave after the next answer.
+        accept_no_more: Once set, those who ask nothing are left, and no more come.
+    """
+
+    last_answers: bool = False
+    accept_no_more: trio.Event = field(factory=trio.Event)
+
+
 async def serve(
     listeners: Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]],
     handler: Handler,
     limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
     *,
+    leaving: Leaving | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer requests on *listeners* until cancelled. The limits hold for each.
+    """Answer requests on *listeners* until cancelled, or *leaving* says to end.
+
+    The limits hold for each.
 
     Raises:
         OSError: A listener is broken.
@@ -49,14 +66,16 @@ async def serve(
     """
     async with trio.open_nursery() as nursery:
         for listener in listeners:
-            nursery.start_soon(_Server(handler, limits).run, listener)
+            server = _Server(handler, limits, leaving or Leaving())
+            nursery.start_soon(server.run, listener)
         task_status.started()
 
 
 class _Server:
     """The connections of one listener."""
 
-    def __init__(self, handler: Handler, limits: HttpLimits) -> None:
+    def __init__(self, handler: Handler, limits: HttpLimits, leaving: Leaving) -> None:
+        self._leaving = leaving
         self._handler = handler
         self._limits = limits
         self._slots = trio.Semaphore(limits.connections)
@@ -66,17 +85,30 @@ class _Server:
         self, listener: trio.abc.Listener[trio.abc.HalfCloseableStream]
     ) -> None:
         async with trio.open_nursery() as nursery:
-            while True:
-                await self._slots.acquire()
-                stream = await _accept(listener)
-                connection = HttpConnection(
-                    stream, self._handler, self._limits, self._is_full
-                )
-                scope = trio.CancelScope()
-                if len(self._live) + 1 >= self._limits.connections:
-                    self._make_room()
-                self._live[connection] = scope
-                nursery.start_soon(self._carry, connection, scope)
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(self._accept_all, listener, nursery)
+                await self._leaving.accept_no_more.wait()
+                accepting.cancel_scope.cancel()
+            for connection, scope in self._live.items():
+                if connection.idle:
+                    scope.cancel()
+
+    async def _accept_all(
+        self,
+        listener: trio.abc.Listener[trio.abc.HalfCloseableStream],
+        nursery: trio.Nursery,
+    ) -> None:
+        while True:
+            await self._slots.acquire()
+            stream = await _accept(listener)
+            connection = HttpConnection(
+                stream, self._handler, self._limits, self._is_last_answer
+            )
+            scope = trio.CancelScope()
+            if len(self._live) + 1 >= self._limits.connections:
+                self._make_room()
+            self._live[connection] = scope
+            nursery.start_soon(self._carry, connection, scope)
 
     async def _carry(self, connection: HttpConnection, scope: trio.CancelScope) -> None:
         try:
@@ -86,8 +118,9 @@ class _Server:
             del self._live[connection]
             self._slots.release()
 
-    def _is_full(self) -> bool:
-        return len(self._live) >= self._limits.connections
+    def _is_last_answer(self) -> bool:
+        full = len(self._live) >= self._limits.connections
+        return full or self._leaving.last_answers
 
     def _make_room(self) -> None:
         """Close the connection that has waited longest for a complete request."""

@@ -63,6 +63,7 @@ class HttpConnection:
         crowded: Whether connections should be given up after an answer.
 
     Attributes:
+        idle: Whether nothing of a request has come yet.
         waiting_since: When it began to wait for a request that is not complete yet;
             None while one is answered.
     """
@@ -74,6 +75,7 @@ class HttpConnection:
         limits: HttpLimits,
         crowded: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.idle = True
         self.waiting_since: float | None = trio.current_time()
         self._stream = stream
         self._handler = handler
@@ -114,9 +116,11 @@ class HttpConnection:
         self.waiting_since = trio.current_time()
         if self._http.trailing_data[0]:
             return True
+        self.idle = True
         with trio.move_on_after(self._limits.idle_seconds):
             data = await self._stream.receive_some(_READ_BYTES)
             if data:
+                self.idle = False
                 self._http.receive_data(bytes(data))
                 return True
         return False

@@ -26,17 +26,21 @@ class TlsStream(trio.abc.HalfCloseableStream):
     Args:
         transport: Is closed with it.
         connection: One on memory BIOs, told which side it is on.
-        server: Whether that is the server's.
+        complain: Told why the handshake failed, if it was more than a client that
+            left without a word.
     """
 
     def __init__(
-        self, transport: trio.abc.Stream, connection: SSL.Connection, *, server: bool
+        self,
+        transport: trio.abc.Stream,
+        connection: SSL.Connection,
+        complain: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._complain = complain
+        self._heard = False
         self._transport = transport
         self._tls = connection
-        self._server = server
         self._established = False
-        self._held = b""
         self._eof_sent = False
         self._closed = False
         self._shaking_hands = trio.Lock()
@@ -63,14 +67,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 except SSL.Error as error:
                     with contextlib.suppress(trio.BrokenResourceError):
                         await self._flush()  # the alert
+                    if self._heard:
+                        self._complain(_reason(error))
                     raise trio.BrokenResourceError(_reason(error)) from error
                 else:
                     self._established = True
-                    if self._server and self._version == SSL.TLS1_3_VERSION:
-                        # Session tickets. A client that does not read yet must not
-                        # hold us up: they go with what there is to say
-                        # (python-trio/trio#819).
-                        self._held = self._waiting()
+                    # With a server's session tickets, at once: a client with Nagle's
+                    # algorithm waits for a sign that its last words have come. Any
+                    # socket takes so much, whether or not the client reads by now.
                     await self._flush()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -146,10 +150,6 @@ class TlsStream(trio.abc.HalfCloseableStream):
         finally:
             await self._transport.aclose()
 
-    @property
-    def _version(self) -> int:
-        return self._tls.get_protocol_version()
-
     def _waiting(self) -> bytes:
         """Take what OpenSSL has for the peer."""
         pieces = []
@@ -160,16 +160,14 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def _flush(self) -> None:
         async with self._on_the_wire:
-            held, self._held = self._held, b""
             data = self._waiting()
             if data:
-                await self._transport.send_all(held + data)
-            else:
-                self._held = held
+                await self._transport.send_all(data)
 
     async def _feed(self) -> None:
         data = await self._transport.receive_some(_READ_BYTES)
         if data:
+            self._heard = True
             self._tls.bio_write(bytes(data))
         else:
             self._tls.bio_shutdown()
@@ -206,17 +204,19 @@ def _reason(error: SSL.Error) -> str:
 
 
 class TlsListener(trio.abc.Listener[TlsStream]):
-    """Accepts TLS on *listener*; *connect* gives the state of each new connection.
+    """Accepts TLS on *listener*; *context* gives that of each new connection.
 
     The handshake is left to the first use of the stream, so that a client that is slow
-    to begin holds up nobody else.
+    to begin holds up nobody else. *complain* is told why one failed.
     """
 
     def __init__(
         self,
         listener: trio.abc.Listener[trio.abc.HalfCloseableStream],
         context: Callable[[], SSL.Context],
+        complain: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._complain = complain
         self._listener = listener
         self._context = context
 
@@ -229,7 +229,7 @@ class TlsListener(trio.abc.Listener[TlsStream]):
         transport = await self._listener.accept()
         connection = SSL.Connection(self._context(), None)
         connection.set_accept_state()
-        return TlsStream(transport, connection, server=True)
+        return TlsStream(transport, connection, complain=self._complain)
 
     async def aclose(self) -> None:
         """Close the listener beneath."""
@@ -244,4 +244,4 @@ def client_stream(
     if server_name is not None:
         connection.set_tlsext_host_name(server_name.encode("ascii"))
     connection.set_connect_state()
-    return TlsStream(transport, connection, server=False)
+    return TlsStream(transport, connection)

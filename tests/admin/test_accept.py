@@ -159,7 +159,7 @@ async def test_a_shortage_is_waited_out(autojump_clock: MockClock, number: str) 
 
 async def test_a_broken_listener_is_no_secret() -> None:
     listener = MemoryListener(OSError(errno.EINVAL, "not listening"))
-    with pytest.RaisesGroup(pytest.RaisesGroup(OSError)):
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
         await serve([listener], echo)
 
 

@@ -29,12 +29,14 @@ def server_context() -> SSL.Context:
     return web_server_context(SVID.chain, SVID.private_key)
 
 
-def pair_over(wire: Wire) -> Pair:
+def pair_over(wire: Wire, version: int = SSL.TLS1_3_VERSION) -> Pair:
     ours, theirs = wire
+    context = unverified_client_context()
+    context.set_max_proto_version(version)
     connection = SSL.Connection(server_context(), None)
     connection.set_accept_state()
-    server = TlsStream(theirs, connection, server=True)
-    return client_stream(ours, unverified_client_context(), None), server
+    server = TlsStream(theirs, connection)
+    return client_stream(ours, context, None), server
 
 
 def in_memory() -> Wire:
@@ -45,8 +47,10 @@ def in_lockstep() -> Wire:
     return trio.testing.lockstep_stream_pair()
 
 
-async def established(wire: Callable[[], Wire]) -> Pair:
-    client, server = pair_over(wire())
+async def established(
+    wire: Callable[[], Wire], version: int = SSL.TLS1_3_VERSION
+) -> Pair:
+    client, server = pair_over(wire(), version)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.do_handshake)
         nursery.start_soon(server.do_handshake)
@@ -58,15 +62,17 @@ async def established(wire: Callable[[], Wire]) -> Pair:
 async def test_it_is_a_stream_as_trio_wants_them(
     *, swapped: bool, shaken: bool
 ) -> None:
-    async def make(wire: Callable[[], Wire]) -> Pair:
-        client, server = await established(wire) if shaken else pair_over(wire())
-        return (server, client) if swapped else (client, server)
+    def in_order(pair: Pair) -> Pair:
+        return pair[::-1] if swapped else pair
 
     async def maker() -> Pair:
-        return await make(in_memory)
+        pair = await established(in_memory) if shaken else pair_over(in_memory())
+        return in_order(pair)
 
     async def clogged() -> Pair:
-        return await make(in_lockstep)
+        # In TLS 1.3 a server has more to say than a wire takes that holds nothing:
+        # session tickets, though the client reads no more (python-trio/trio#819).
+        return in_order(await established(in_lockstep, SSL.TLS1_2_VERSION))
 
     await trio.testing.check_half_closeable_stream(maker, clogged if shaken else None)
 
@@ -76,7 +82,7 @@ async def test_a_megabyte_goes_both_ways_at_once(version: int) -> None:
     ours, theirs = in_memory()
     accepted = SSL.Connection(server_context(), None)
     accepted.set_accept_state()
-    server = TlsStream(theirs, accepted, server=True)
+    server = TlsStream(theirs, accepted)
     context = unverified_client_context()
     context.set_max_proto_version(version)
     client = client_stream(ours, context, "web.example.org")
@@ -122,7 +128,7 @@ async def test_a_client_without_the_certificate_that_is_asked_for_is_refused() -
     context = web_server_context(SVID.chain, SVID.private_key, [AUTHORITY.root])
     connection = SSL.Connection(context, None)
     connection.set_accept_state()
-    server = TlsStream(theirs, connection, server=True)
+    server = TlsStream(theirs, connection)
     client = client_stream(ours, unverified_client_context(), None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.do_handshake)
@@ -131,7 +137,7 @@ async def test_a_client_without_the_certificate_that_is_asked_for_is_refused() -
 
 
 async def test_closing_is_not_held_up_by_a_peer_that_reads_nothing() -> None:
-    client, server = await established(in_lockstep)
+    client, server = await established(in_lockstep, SSL.TLS1_2_VERSION)
     with trio.move_on_after(10) as patience:
         await trio.aclose_forcefully(server)
     assert not patience.cancelled_caught

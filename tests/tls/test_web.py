@@ -35,7 +35,7 @@ async def shaken(client: SSL.Context, server: SSL.Context) -> SSL.Connection:
     accepted.set_accept_state()
     end = client_stream(ours, client, None)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(TlsStream(theirs, accepted, server=True).do_handshake)
+        nursery.start_soon(TlsStream(theirs, accepted).do_handshake)
         nursery.start_soon(end.do_handshake)
     return end._tls
 

@@ -1,0 +1,1 @@
+"""Injection as an admission webhook: an API server asks, and pods get the sidecar."""

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sidecar.config.problems import ConfigError
+from sidecar.webhook.certificate import Files, ServedCertificate
+from tests.support.pki import new_authority, write_bundle, write_svid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    authority = new_authority()
+    pair = write_svid(tmp_path, authority, "/webhook", name="tls")
+    roots = write_bundle(tmp_path, authority)
+    return Files(pair.certificate_chain, pair.private_key, roots)
+
+
+def problems(files: Files, now: dt.datetime = NOW) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        ServedCertificate.load(files, now)
+    return [each.located for each in caught.value.problems]
+
+
+def test_the_files_of_a_secret_are_read(files: Files) -> None:
+    served = ServedCertificate.load(files, NOW)
+    assert served == ServedCertificate.load(files, NOW)
+    assert served.expiry > NOW
+    assert len(served.client_roots) == 1
+    assert "PrivateKey" not in repr(served)
+    assert files.all == (files.certificate, files.key, files.client_ca)
+
+
+def test_who_may_call_need_not_be_said(files: Files) -> None:
+    anybody = Files(files.certificate, files.key)
+    assert ServedCertificate.load(anybody, NOW).client_roots == ()
+    assert anybody.all == (files.certificate, files.key)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    missing = Files(tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    assert problems(missing) == [
+        f"{tmp_path}/a: --cert: no such file",
+        f"{tmp_path}/b: --key: no such file",
+        f"{tmp_path}/c: --client-ca: no such file",
+    ]
+
+
+def test_a_key_of_another_certificate_is_refused(files: Files, tmp_path: Path) -> None:
+    other = write_svid(tmp_path, new_authority(), "/other")
+    (problem,) = problems(Files(files.certificate, other.private_key))
+    assert problem.startswith(f"{other.private_key}: --key: ")
+    assert "must belong to the first certificate" in problem
+
+
+@pytest.mark.parametrize(
+    ("days", "word"), [(9, "has been valid until"), (-9, "is valid from")]
+)
+def test_a_certificate_is_of_use_in_its_time_only(
+    files: Files, days: int, word: str
+) -> None:
+    (problem,) = problems(files, NOW + dt.timedelta(days=days))
+    assert f"--cert: the certificate must be valid, this one {word} 20" in problem
