@@ -21,6 +21,7 @@ from sidecar.admin.readiness import Readiness
 from sidecar.admin.server import AdminActions, Pages, admin_handler, telemetry_handler
 from sidecar.assembly import build_mesh, declare_labels, listeners_of
 from sidecar.binding import bind, bind_http, start_http
+from sidecar.expiry import watch_own_certificate
 from sidecar.introspection import config_value, live_connections
 from sidecar.lifecycle import Lifecycle
 from sidecar.proxy.recheck import Recheck
@@ -146,6 +147,7 @@ async def operate(
         background.start_soon(mesh.engine.run)
         background.start_soon(Recheck(mesh).run)
         background.start_soon(mesh.hosts.keep_fresh)
+        background.start_soon(watch_own_certificate, mesh, node.readiness)
         if mesh.identified.is_set():
             node.readiness.done("identity")
         node.readiness.done("policy")

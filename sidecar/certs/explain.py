@@ -6,26 +6,31 @@ the peer has.
 
 from __future__ import annotations
 
+import datetime as dt
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from sidecar.config.model import Tls
+from sidecar.config.moments import seen_from
 from sidecar.identity.facts import Facts
 from sidecar.identity.leaf_rules import LEAF_RULES
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.reading import SvidError
 from sidecar.identity.signer_rules import SIGNER_RULES
 from sidecar.telemetry.labels import Reason
+from sidecar.tls.validity import blamed_on_clocks, untimely
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from cryptography import x509
 
     from sidecar.identity.rules import Rule
 
 _VALIDITY: Final = "RFC 5280 4.1.2.5"
+
+# What a peer allows for unless its tls.clock_skew_seconds says otherwise.
+_SKEW: Final = dt.timedelta(seconds=Tls().clock_skew_seconds)
 
 
 class Role(StrEnum):
@@ -55,12 +60,14 @@ class Explanation:
         reason: Why a peer refuses it, or `Reason.OK` if there is nothing in the
             certificate to refuse it for.
         verdict: The same as a sentence.
+        time: Where in its life it is.
     """
 
     role: Role
     findings: tuple[Finding, ...]
     reason: Reason
     verdict: str
+    time: str
 
 
 def explain(certificate: x509.Certificate, now: dt.datetime) -> Explanation:
@@ -74,6 +81,7 @@ def explain(certificate: x509.Certificate, now: dt.datetime) -> Explanation:
             (unreadable,),
             Reason.NOT_AN_SVID,
             f"a peer refuses it ({Reason.NOT_AN_SVID}): {error}",
+            _life(certificate, now),
         )
     if facts.ca:
         return _explain_signer(facts, now)
@@ -92,6 +100,7 @@ def _explain_leaf(facts: Facts, now: dt.datetime) -> Explanation:
         f"a peer refuses it ({reason}): {problem}{_other_names(facts)}"
         if problem
         else f"a peer that trusts its CA knows it as {facts.uris[0]}",
+        _life(facts.certificate, now),
     )
 
 
@@ -106,6 +115,7 @@ def _explain_signer(facts: Facts, now: dt.datetime) -> Explanation:
         f"a peer takes no chain with it ({reason}): {problem}"
         if problem
         else "it may sign for a trust domain; it names no peer itself (X509-SVID 3.2)",
+        _life(facts.certificate, now),
     )
 
 
@@ -130,12 +140,20 @@ def _validity(
     certificate: x509.Certificate, now: dt.datetime
 ) -> tuple[Reason, Finding]:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    missed = untimely(begin, end, now)
     reason, found = Reason.OK, None
-    if now < begin:
-        reason, found = Reason.NOT_YET_VALID, f"one that begins at {begin:%F %T} UTC"
-    elif now > end:
-        reason, found = Reason.EXPIRED, f"one that ended at {end:%F %T} UTC"
+    if missed is not None:
+        reason = blamed_on_clocks(missed.reason, missed.offset, _SKEW)
+        early = missed.reason is Reason.NOT_YET_VALID
+        moment = f"begins at {begin:%F %T}" if early else f"ended at {end:%F %T}"
+        found = f"one that {moment} UTC, {seen_from(begin if early else end, now)}"
     return reason, Finding("valid-now", _VALIDITY, "it must be valid now", found)
+
+
+def _life(certificate: x509.Certificate, now: dt.datetime) -> str:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    missed = untimely(begin, end, now)
+    return f"ends {seen_from(end, now)}" if missed is None else missed.detail
 
 
 def _other_names(facts: Facts) -> str:

@@ -53,6 +53,7 @@ def _value(certificate: x509.Certificate, explanation: Explanation) -> dict[str,
             }
             for finding in explanation.findings
         ],
+        "time": explanation.time,
         "reason": explanation.reason.value,
         "verdict": explanation.verdict,
     }
@@ -66,6 +67,7 @@ def _text(
         f"  {key.replace('_', ' '):<11}{text}"
         for key, text in describe(certificate).items()
     ]
+    lines.append(f"  time       {explanation.time}")
     for finding in explanation.findings:
         mark = "ok    " if finding.found is None else "BROKEN"
         got = "" if finding.found is None else f", got {finding.found}"

@@ -181,10 +181,16 @@ class Outbound:
 
 @frozen
 class Tls:
-    """What is offered and accepted in a handshake."""
+    """What is offered and accepted in a handshake.
+
+    Attributes:
+        clock_skew_seconds: A peer's certificate that is out of its time by less is
+            refused as any other, but counted as a matter of clocks.
+    """
 
     minimum_version: Literal["1.2", "1.3"] = "1.3"
     groups: tuple[str, ...] = ("X25519MLKEM768", "X25519", "P-256")
+    clock_skew_seconds: float = 60.0
 
 
 @frozen

@@ -165,6 +165,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
                 "TLS groups",
                 "leave the key out for the default",
             ),
+            "clock_skew_seconds": seconds(_DAY),
         },
     ),
     "limits": reader_of(

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     NO_CERTIFICATE = "no_certificate"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
+    CLOCK_SKEW = "clock_skew"
+    """One of those two, by so little that the clocks may be to blame."""
     UNKNOWN_TRUST_DOMAIN = "unknown_trust_domain"
     UNTRUSTED_CHAIN = "untrusted_chain"
     REVOKED = "revoked"

@@ -46,6 +46,7 @@ _WHATS: tuple[What, ...] = ("config", "policy", "identity")
 _NEVER_RESUMED = {
     Reason.NO_IDENTITY,
     Reason.NO_CERTIFICATE,
+    Reason.CLOCK_SKEW,
     Reason.PLAINTEXT,
     Reason.PROTOCOL_ERROR,
     Reason.PEER_REFUSED,

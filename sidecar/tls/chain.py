@@ -16,7 +16,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import crypto
 
@@ -31,6 +31,7 @@ from sidecar.tls.openssl_binding import (
     verify_error_text,
 )
 from sidecar.tls.refusal import Refusal
+from sidecar.tls.validity import untimely
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,6 +57,14 @@ def refusal_of(code: int, depth: int) -> Refusal:
         return Refusal(Reason.REVOKED, f"{_place(depth)}: {text}", code)
     reason = _OF_THE_LEAF.get(code) if depth == 0 else None
     return Refusal(reason or Reason.UNTRUSTED_CHAIN, f"{_place(depth)}: {text}", code)
+
+
+def _with_offset(refusal: Refusal, leaf: x509.Certificate, now: datetime) -> Refusal:
+    """Say by how much *leaf* is out of its time, if it is refused for that."""
+    found = untimely(leaf.not_valid_before_utc, leaf.not_valid_after_utc, now)
+    if found is None or refusal.reason is not found.reason:
+        return refusal
+    return evolve(refusal, detail=f"{_place(0)}: {found.detail}", offset=found.offset)
 
 
 def _place(depth: int) -> str:
@@ -94,7 +103,7 @@ class Roots:
     ) -> Verified | Refusal:
         """Verify *chain* (leaf first) as of now, by the clock of the system.
 
-        *now* is only for how long the answer may be kept.
+        *now* is only for how long the answer may be kept, and for words.
         """
         try:
             leaf, *shown = (crypto.X509.from_cryptography(each) for each in chain)
@@ -103,7 +112,7 @@ class Roots:
             ).get_verified_chain()
         except crypto.X509StoreContextError as error:
             code, depth, *_ = error.errors
-            return refusal_of(code, depth)
+            return _with_offset(refusal_of(code, depth), chain[0], now)
         except crypto.Error:
             detail = "a certificate that OpenSSL cannot read"
             return Refusal(Reason.UNTRUSTED_CHAIN, detail, V_REJECTED)

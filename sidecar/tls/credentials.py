@@ -7,6 +7,7 @@ connection keeps the generation that it began with.
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sidecar.config.material import Material
     from sidecar.config.model import Tls
     from sidecar.identity.peer import Peer
+    from sidecar.identity.svid import Svid
     from sidecar.policy.peer_index import PeerSet
     from sidecar.tls.refusal import Refusal
 
@@ -48,7 +50,9 @@ class Credentials:
         self.material = material
         self.generation = generation
         self._tls = tls
-        self._verifier = Verifier(material, clock)
+        self._verifier = Verifier(
+            material, clock, timedelta(seconds=tls.clock_skew_seconds)
+        )
         # Made now, so that what is wrong with them is known at start.
         self._server = server_context(material.svid, tls, certificate_required=True)
         self._client = client_context(material.svid, tls)
@@ -56,6 +60,11 @@ class Credentials:
         self._clock = clock
         self.withdrawn: str | None = None
         """Why what this presents may not be presented any more."""
+
+    @property
+    def svid(self) -> Svid | None:
+        """What this presents; None where nothing was issued yet."""
+        return self.material.svid
 
     def unusable(self) -> str | None:
         """Say why no handshake can be done with this; None if one can.
@@ -121,6 +130,10 @@ class NoCredentials(Credentials):
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
         self._verifier = Verifier(Trust(), clock)
+
+    @property
+    def svid(self) -> None:
+        """Nothing was issued yet."""
 
     def unusable(self) -> str | None:
         """Say that there is nothing yet."""

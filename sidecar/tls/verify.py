@@ -10,7 +10,7 @@ the answer could not have changed.
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -64,9 +64,15 @@ class _Accepted:
 
 
 class Verifier:
-    """Judges chains for one generation of trust."""
+    """Judges chains for one generation of trust; clocks may differ by *skew*."""
 
-    def __init__(self, material: Trust, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        material: Trust,
+        clock: Callable[[], datetime],
+        skew: timedelta = timedelta(0),
+    ) -> None:
+        self.skew = skew
         self._accept = material.accept
         self._spiffe_roots = {
             name: Roots(bundle.roots, _lists_for(bundle.roots, material))
@@ -237,6 +243,12 @@ class PeerCheck:
 
     def verdict(self, chain: tuple[bytes, ...]) -> int:
         """Judge the whole chain, then whether it is the peer that was expected."""
+        code = self._judge(chain)
+        if self.refusal is not None:
+            self.refusal = self.refusal.suspecting_clocks(self.verifier.skew)
+        return code
+
+    def _judge(self, chain: tuple[bytes, ...]) -> int:
         peer = self.verifier.verify(chain)
         if isinstance(peer, Refusal):
             return self._refuse(peer)
@@ -257,7 +269,7 @@ class PeerCheck:
         if not self.chain and leaf is not None:
             self.chain = self.verifier.chain_of(leaf)
         if self.chain:
-            self.verdict(self.chain)
+            self._judge(self.chain)  # it was good when it was shown: no clock is wrong
 
     def fault(self, code: int, depth: int) -> int:
         """Refuse; but not for the time of an issuer that the verdict did not need."""

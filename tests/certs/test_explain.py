@@ -74,10 +74,12 @@ def test_all_broken_rules_are_found_and_the_first_decides() -> None:
 @pytest.mark.parametrize(
     ("now", "reason", "found"),
     [
-        (NOON - dt.timedelta(seconds=1), Reason.NOT_YET_VALID, "one that begins at"),
+        (NOON - dt.timedelta(seconds=60), Reason.NOT_YET_VALID, "one that begins at"),
+        (NOON - dt.timedelta(seconds=59), Reason.CLOCK_SKEW, "one that begins at"),
         (NOON, Reason.OK, None),
         (NOON + make.HOUR, Reason.OK, None),
-        (NOON + make.HOUR + dt.timedelta(seconds=1), Reason.EXPIRED, "one that ended"),
+        (NOON + make.HOUR + dt.timedelta(seconds=1), Reason.CLOCK_SKEW, "one that end"),
+        (NOON + make.HOUR + dt.timedelta(seconds=60), Reason.EXPIRED, "one that ended"),
     ],
 )
 def test_time_is_a_rule_too(
@@ -93,6 +95,30 @@ def test_time_is_a_rule_too(
     in_time = reason is Reason.OK
     expected = Reason.OK if in_time else Reason.UNTRUSTED_CHAIN
     assert explain(make.signer(), now).reason is expected
+
+
+@pytest.mark.parametrize(
+    ("passed", "time"),
+    [
+        (-2 * make.HOUR, "valid in 2 hours, from 2030-01-01 12:00:00 UTC"),
+        (make.HOUR / 4, "ends in 45 minutes"),
+        (
+            make.HOUR + dt.timedelta(days=3),
+            "expired 3 days ago, 2030-01-01 13:00:00 UTC",
+        ),
+    ],
+)
+def test_where_in_its_life_it_is_is_said(passed: dt.timedelta, time: str) -> None:
+    for certificate in (make.leaf(), make.signer(), make.leaf(usage=None)):
+        assert explain(certificate, NOON + passed).time == time
+
+
+def test_a_peer_that_refuses_it_says_for_how_long_it_has_been_over() -> None:
+    verdict = explain(make.leaf(), NOON + make.HOUR + dt.timedelta(seconds=12)).verdict
+    assert verdict == (
+        "a peer refuses it (clock_skew): one that ended at 2030-01-01 13:00:00 UTC, "
+        "12 seconds ago"
+    )
 
 
 def test_a_broken_rule_comes_before_the_time() -> None:

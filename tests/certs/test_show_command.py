@@ -35,6 +35,7 @@ def test_each_certificate_is_explained(
     assert leaf.startswith("certificate 1 of 2: leaf\n")
     assert f"names      {make.SPIFFE_ID}" in leaf
     assert "BROKEN X509-SVID 4.3    there must be a key usage, got none" in leaf
+    assert "  time       " in leaf
     assert "ok     X509-SVID 2      there must be exactly one URI SAN\n" in leaf
     assert "verdict    a peer refuses it (not_an_svid)" in leaf
     assert signer.startswith("certificate 2 of 2: signing certificate\n")
@@ -46,6 +47,7 @@ def test_the_same_in_json(chain: Path, capsys: pytest.CaptureFixture[str]) -> No
     leaf, signer = json.loads(capsys.readouterr().out)
     assert leaf["names"] == make.SPIFFE_ID
     assert leaf["reason"] == "not_an_svid"
+    assert leaf["time"].startswith(("valid in ", "ends in ", "expired "))
     assert next(rule for rule in leaf["rules"] if not rule["kept"]) == {
         "code": "key-usage-present",
         "clause": "X509-SVID 4.3",

@@ -18,6 +18,7 @@ PUBLIC: dict[type[StrEnum], set[str]] = {
         "no_certificate",
         "expired",
         "not_yet_valid",
+        "clock_skew",
         "unknown_trust_domain",
         "untrusted_chain",
         "revoked",

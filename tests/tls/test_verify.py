@@ -578,6 +578,56 @@ def test_a_peer_that_was_expected_is_accepted(authority: Authority, cart: Svid) 
     assert (check.peer, check.refusal) == (cart.name, None)
 
 
+@pytest.mark.parametrize(
+    ("skew", "expected"),
+    [(0, Reason.EXPIRED), (12, Reason.EXPIRED), (13, Reason.CLOCK_SKEW)],
+)
+def test_so_little_out_of_time_is_a_matter_of_clocks(
+    authority: Authority, skew: int, expected: Reason
+) -> None:
+    late = issue(authority, now=NOW - HOUR - dt.timedelta(seconds=12))
+    ours = Verifier(
+        material(late, authority.bundle), lambda: NOW, dt.timedelta(seconds=skew)
+    )
+    check = PeerCheck(ours)
+    assert check.verdict(ders(late.chain)) == V_EXPIRED
+    assert check.refusal is not None
+    assert check.refusal.reason is expected
+    assert check.refusal.detail.startswith("certificate: expired 12 seconds ago, ")
+    # Whoever resumes a session showed it when it was good.
+    resumed = PeerCheck(ours, chain=ders(late.chain))
+    resumed.again(None)
+    assert resumed.refusal is not None
+    assert resumed.refusal.reason is Reason.EXPIRED
+
+
+def test_who_comes_too_early_is_told_how_long_to_wait(authority: Authority) -> None:
+    early = issue(authority, now=NOW + HOUR / 2)
+    now = early.leaf.not_valid_before_utc - dt.timedelta(seconds=3)
+    ours = Verifier(
+        material(early, authority.bundle), lambda: now, dt.timedelta(seconds=60)
+    )
+    check = PeerCheck(ours)
+    assert check.verdict(ders(early.chain)) == V_NOT_YET_VALID
+    assert check.refusal is not None
+    assert check.refusal.reason is Reason.CLOCK_SKEW
+    assert check.refusal.detail.startswith("certificate: valid in 3 seconds, from 20")
+
+
+def test_an_issuer_that_expired_is_no_matter_of_clocks(authority: Authority) -> None:
+    plan = evolve(leaf_plan(new_key()), not_after=NOW + HOUR)
+    below = authority.intermediate(now=NOW - HOUR, lifetime=HOUR - HOUR / 60)
+    chain = ders(below.sign(plan))
+    ours = Verifier(
+        material(issue(authority), authority.bundle), lambda: NOW, 24 * HOUR
+    )
+    check = PeerCheck(ours)
+    check.verdict(chain)
+    assert check.refusal is not None
+    assert check.refusal.reason is Reason.UNTRUSTED_CHAIN
+    assert check.refusal.offset is None
+
+
 def test_a_peer_that_was_not_expected_is_refused(
     authority: Authority, cart: Svid
 ) -> None:

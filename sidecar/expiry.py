@@ -1,0 +1,55 @@
+"""The end of our own certificate, seen coming.
+
+Whoever renews it does so when a half or two thirds of its life are over. One that has
+come to the last tenth was not renewed: what routes to us is told, while those who are
+here are still served.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from sidecar.config.moments import seen_from, stamp
+from sidecar.tls.verify import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sidecar.admin.readiness import Readiness
+    from sidecar.identity.svid import Svid
+    from sidecar.proxy.mesh import Mesh
+
+_LOOK_SECONDS: Final = 1.0
+_LAST_PART: Final = 10
+# Of a certificate that lives for long, a tenth is long, too.
+_AT_MOST: Final = timedelta(minutes=5)
+
+
+def nearly_over(svid: Svid, now: datetime) -> str | None:
+    """Say what is wrong where *svid* has come to the last part of its life."""
+    begin, end = svid.leaf.not_valid_before_utc, svid.not_valid_after
+    if now < end - min((end - begin) / _LAST_PART, _AT_MOST):
+        return None
+    ends = "expires" if now <= end else "expired"
+    return f"our own certificate {ends} {seen_from(end, now)}, {stamp(end)}"
+
+
+async def watch_own_certificate(
+    mesh: Mesh, readiness: Readiness, clock: Callable[[], datetime] = utc_now
+) -> None:
+    """Keep *readiness* at how our certificate is, until cancelled."""
+    said = False
+    while True:
+        svid = mesh.credentials.svid
+        why = None if svid is None else nearly_over(svid, clock())
+        if why is not None:
+            readiness.failed("identity", why)
+            said = True
+        elif said and mesh.credentials.unusable() is None:
+            readiness.done("identity")
+            said = False
+        await trio.sleep(_LOOK_SECONDS)
