@@ -17,7 +17,7 @@ from sidecar.proxy.plan import OwnEndpoints
 from sidecar.proxy.routes import RouteTable
 from sidecar.relay.engine import Engine
 from sidecar.telemetry.labels import Direction, Verdict
-from sidecar.tls.context import SSL_VERSION, check_groups
+from sidecar.tls.context import SSL_VERSION, CertificateError, check_groups
 from sidecar.tls.credentials import Credentials, NoCredentials
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def build_credentials(
     and as long as there is none, this gives `NoCredentials`.
 
     Raises:
-        ConfigError: OpenSSL does not know one of the groups.
+        ConfigError: OpenSSL does not know one of the groups, or does not take our
+            certificate.
     """
     tls = checked.config.tls
     material = material or checked.material
@@ -51,6 +52,11 @@ def build_credentials(
             check_groups(tls)  # what is wrong with them is known at start
             return NoCredentials(generation)
         return Credentials(material, tls, generation)
+    except CertificateError as error:
+        files = checked.config.identity.from_files
+        key = "certificate_chain" if files else "workload_api"
+        problem = Problem(f"identity.{key}", str(error))
+        raise ConfigError(str(path), (problem,)) from None
     except ValueError as error:
         problem = Problem(
             "tls.groups", f"{SSL_VERSION} does not know the group {str(error)!r}"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.config.place import Invalid, written
+from sidecar.config.place import Invalid, problems_under
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.workload.material import material_of
 from sidecar.workload.protobuf import MessageError
 from sidecar.workload.response import X509SvidResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from sidecar.config.check import Checked
     from sidecar.config.material import Material
-    from sidecar.config.place import Finding
 
 
 class Issued:
@@ -54,14 +52,16 @@ class Issued:
                 where = "identity.workload_api"
                 self.problems = (Problem(where, f"not an answer: {error}"),)
             except Invalid as error:
-                self.problems = _problems(error.findings)
+                self.problems = problems_under("identity", error.findings)
         if self._good is None:
             return None
         identity = checked.config.identity
         try:
             return material_of(self._good, identity, checked.files, None)
         except Invalid as error:
-            raise ConfigError("identity", _problems(error.findings)) from None
+            raise ConfigError(
+                "identity", problems_under("identity", error.findings)
+            ) from None
 
     def _take(self, message: bytes, checked: Checked, now: datetime) -> Material:
         response = X509SvidResponse.parse(message)
@@ -69,8 +69,3 @@ class Issued:
         material = material_of(response, identity, checked.files, now)
         self._good, self._newest, self.problems = response, None, ()
         return material
-
-
-def _problems(findings: Iterable[Finding]) -> tuple[Problem, ...]:
-    under = (finding.under("identity") for finding in findings)
-    return tuple(Problem(written(each.place), each.what) for each in under)

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack
 import trio
 
 from sidecar.assembly import (
-    build_credentials,
     declare_labels,
     host_names,
     not_reloaded,
 )
 from sidecar.config.check import check
 from sidecar.config.problems import ConfigError
-from sidecar.issued import Issued
 from sidecar.policy.compile import compile_policy
 from sidecar.proxy.connection import Generations
 from sidecar.proxy.routes import RouteTable
+from sidecar.rotation import Rotation
 from sidecar.telemetry.log import set_level
 from sidecar.watched_files import contents, look, named_files, touched_since
 from sidecar.workload.source import Source
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from sidecar.admin.readiness import Readiness
     from sidecar.config.check import Checked
-    from sidecar.config.material import Material
     from sidecar.config.model import Config
     from sidecar.config.problems import Problem
     from sidecar.proxy.mesh import Mesh
@@ -81,14 +79,13 @@ class Reloader:
         self._readiness = readiness
         self._one_at_a_time = trio.Lock()
         self._refused_at: float | None = None
-        self._issued = Issued()
-        self.source = Source(self, checked.config.identity.workload_api)
-        self._material = checked.material
+        self._rotation = Rotation(path, checked, mesh, readiness)
+        address = checked.config.identity.workload_api
+        self.source = Source(self.receive, self._rotation, address)
         self._generations: dict[What, int] = {}
         for what in _WHATS:
             self._show_generation(what, generations.get(what, 1))
         mesh.put_in_force(Generations(**self._generations))
-        self._show_expiry(None, checked.material)
 
     async def watch(self) -> None:
         """Look at the files every second; reload when their contents have changed.
@@ -126,13 +123,11 @@ class Reloader:
             try:
                 socket = self._checked.endpoint_socket
                 checked = await _in_thread(check, self._path, now, socket)
-                self._publish(checked, self._issued.material(checked, now))
+                self._publish(checked, now)
             except ConfigError as error:
                 return self._refuse(error)
-            self._refused_at = trio.current_time() if self._issued.problems else None
+            self._refused_at = trio.current_time() if self._rotation.waits else None
             self._readiness.unwarn("reload")
-            if not self._issued.problems:
-                self._readiness.unwarn("identity")
             return []
 
     async def receive(self, message: bytes) -> None:
@@ -143,40 +138,11 @@ class Reloader:
         """
         async with self._one_at_a_time:
             now = datetime.now(UTC)
-            self._issued.receive(message)
-            material = self._issued.material(self._checked, now)
-            if self._issued.problems:
-                self._refuse_message()
-            else:
-                self._publish(self._checked, material)
-                self._readiness.unwarn("identity")
-
-    def withdraw(self, why: str) -> None:
-        """Serve no more with what a Workload API has sent: it is not ours any more."""
-        self._mesh.credentials.withdrawn = why
-        self._readiness.failed("identity", why)
-
-    def lost(self, why: str) -> None:
-        """Serve on with what a Workload API has sent, as long as it is valid."""
-        if self._mesh.identified.is_set():
-            self._readiness.warn("workload_api", why)
-        else:
-            self._readiness.failed("identity", why)
-
-    def found(self) -> None:
-        """The Workload API answers."""
-        self._readiness.unwarn("workload_api")
-
-    def _refuse_message(self) -> None:
-        problems = [str(each) for each in self._issued.problems]
-        for each in problems:
-            _LOG.error("not taken, what was issued before serves on: %s", each)
-        self._refused_at = trio.current_time()
-        self._mesh.metrics.reloaded("identity", ok=False)
-        if self._mesh.identified.is_set():
-            self._readiness.warn("identity", problems[0])
-        else:
-            self._readiness.failed("identity", problems[0])
+            if self._rotation.receive(message, self._checked, now):
+                self._now_serving("identity")
+                self._mesh.put_in_force(Generations(**self._generations))
+            if self._rotation.waits:
+                self._refused_at = trio.current_time()
 
     def _refuse(self, error: ConfigError) -> list[str]:
         problems = [each.located for each in error.problems]
@@ -201,7 +167,7 @@ class Reloader:
             and trio.current_time() >= refused_at + _AGAIN_SECONDS
         )
 
-    def _publish(self, checked: Checked, material: Material | None) -> None:
+    def _publish(self, checked: Checked, now: datetime) -> None:
         """Put what has changed in the place of the old; connections keep theirs.
 
         Raises:
@@ -209,12 +175,8 @@ class Reloader:
         """
         before, mesh = self._checked, self._mesh
         generations = dict(self._generations)
-        new_tls = checked.config.tls != before.config.tls
-        withdrawn = mesh.credentials.withdrawn is not None
-        if material is not None and (
-            new_tls or withdrawn or material != self._material
-        ):
-            self._publish_identity(checked, material)
+        if self._rotation.put_in_force(checked, now):
+            self._now_serving("identity")
         if checked.policy != before.policy:
             mesh.policy = compile_policy(checked.policy)
             self._now_serving("policy")
@@ -224,22 +186,6 @@ class Reloader:
         if self._generations != generations:
             mesh.put_in_force(Generations(**self._generations))
         declare_labels(checked, mesh.metrics)
-
-    def _publish_identity(self, checked: Checked, material: Material) -> None:
-        mesh = self._mesh
-        first = not mesh.identified.is_set()
-        withdrawn = mesh.credentials.withdrawn is not None
-        generation = mesh.credentials.generation + (not first)
-        mesh.credentials = build_credentials(self._path, checked, generation, material)
-        self._show_expiry(self._material, material)
-        self._material = material
-        if first or withdrawn:
-            self._readiness.done("identity")
-        if first:
-            mesh.identified.set()
-            _LOG.info("issued", extra={"svid": str(material.svid.name)})
-        else:
-            self._now_serving("identity")
 
     def _publish_config(self, config: Config) -> None:
         mesh = self._mesh
@@ -263,16 +209,6 @@ class Reloader:
     def _show_generation(self, what: What, generation: int) -> None:
         self._generations[what] = generation
         self._mesh.metrics.generation(what, generation)
-
-    def _show_expiry(self, before: Material | None, material: Material | None) -> None:
-        if material is None:
-            return
-        metrics = self._mesh.metrics
-        metrics.svid_loaded(material.svid.not_valid_after)
-        for name in before.bundles.keys() - material.bundles.keys() if before else ():
-            metrics.bundle_removed(name)
-        for name, bundle in material.bundles.items():
-            metrics.bundle_loaded(name, bundle.expires())
 
     def _files(self) -> set[Path]:
         return {*named_files(self._path, self._checked.config)}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ from typing import Any
 import pytest
 import trio
 from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry
 
 from sidecar.assembly import (
@@ -39,11 +44,13 @@ from sidecar.config.model import (
     UnixSocket,
 )
 from sidecar.config.problems import ConfigError
+from sidecar.identity.svid import Svid
 from sidecar.policy.model import Action, Policy, Rule
 from sidecar.policy.pattern import parse_pattern
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.labels import Direction
 from sidecar.telemetry.metrics import Metrics
+from sidecar.tls.credentials import NoCredentials
 from tests.support.mesh import material, svid
 from tests.support.sidecars import Samples
 
@@ -96,6 +103,50 @@ def mesh_of(config: Checked) -> Any:
     mesh = build_mesh(PATH, config, metrics, log)
     mesh.engine.close()
     return mesh
+
+
+@pytest.mark.parametrize(
+    ("identity", "key"),
+    [
+        (Identity(certificate_chain=PATH), "certificate_chain"),
+        (Identity(workload_api="unix:///s"), "workload_api"),
+    ],
+)
+def test_a_certificate_that_openssl_does_not_take_is_a_problem_of_its_source(
+    identity: Identity, key: str
+) -> None:
+    weak = rsa.generate_private_key(65537, 1024)
+    own = svid("api")
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(own.leaf.subject)
+        .issuer_name(own.leaf.issuer)
+        .public_key(weak.public_key())
+        .serial_number(1)
+        .not_valid_before(own.leaf.not_valid_before_utc)
+        .not_valid_after(own.leaf.not_valid_after_utc)
+        .sign(weak, hashes.SHA256())
+    )
+    mine = material(Svid((certificate,), weak, own.name))
+    with pytest.raises(ConfigError) as caught:
+        build_credentials(PATH, evolve(checked(), config=Config(identity)), 1, mine)
+    (problem,) = caught.value.problems
+    assert problem.where == f"identity.{key}"
+    assert "does not take it: ee key too small" in problem.what
+
+
+def test_without_material_there_are_no_credentials_yet_and_groups_are_checked() -> None:
+    waiting = evolve(checked(), material=None)
+    assert isinstance(build_credentials(PATH, waiting, 3), NoCredentials)
+    wrong = evolve(checked(tls=Tls(groups=("P-25519",))), material=None)
+    with pytest.raises(ConfigError, match="P-25519"):
+        build_credentials(PATH, wrong)
+
+
+def test_a_workload_api_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'sidecar[spire]'")):
+        build_credentials(PATH, evolve(checked(), material=None))
 
 
 def test_credentials_are_of_the_generation_that_is_asked_for() -> None:

@@ -14,8 +14,8 @@ from sidecar.config.crl import CrlError, parse_crls
 from sidecar.config.files import UnreadableError, read_bounded
 from sidecar.config.model import NameKind
 from sidecar.config.moments import seen_from, stamp
-from sidecar.config.place import Finding, Invalid, Place, written
-from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.place import Finding, Invalid, Place, problems_under
+from sidecar.config.problems import ConfigError
 from sidecar.config.wording import shown_path
 from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
 from sidecar.identity.names import CertificateNames
@@ -91,8 +91,7 @@ def load_material(identity: Identity, now: dt.datetime) -> Material:
     try:
         return read_material(identity, now)
     except Invalid as error:
-        findings = [finding.under("identity") for finding in error.findings]
-        problems = tuple(Problem(written(f.place), f.what) for f in findings)
+        problems = problems_under("identity", error.findings)
         raise ConfigError("identity", problems) from None
 
 
@@ -168,7 +167,7 @@ class _Reading:
     def bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
         place = ("trust_bundles", trust_domain)
         bundle = self.file(
-            place, path, lambda pem: TrustBundle.from_pem(trust_domain, pem)
+            place, path, lambda data: TrustBundle.from_file(trust_domain, data)
         )
         if bundle is not None:
             self._check_roots(bundle.roots, place, path)
@@ -190,8 +189,8 @@ class _Reading:
     def _check_roots(
         self, roots: Sequence[x509.Certificate], place: Place, path: Path
     ) -> None:
-        last = max(root.not_valid_after_utc for root in roots)
-        if last < self._now:
+        last = max((root.not_valid_after_utc for root in roots), default=None)
+        if last is not None and last < self._now:
             every = f"all {len(roots)} certificates expired, the last"
             fate = "expired" if len(roots) == 1 else every
             what = f"{shown_path(path)}: {fate} {self._moment(last)}"

@@ -12,6 +12,7 @@ from typing import Final, Self, TypeAlias
 
 from attrs import evolve, frozen
 
+from sidecar.config.problems import Problem
 from sidecar.config.wording import shown
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_./-]{1,80}")
@@ -57,6 +58,12 @@ class Finding:
     def under(self, step: Hashable) -> Self:
         """The same finding, seen from one step further up."""
         return evolve(self, place=(step, *self.place))
+
+
+def problems_under(step: Hashable, findings: Iterable[Finding]) -> tuple[Problem, ...]:
+    """Say what was found below *step*, where nobody knows of a file and its lines."""
+    above = (finding.under(step) for finding in findings)
+    return tuple(Problem(written(each.place), each.what) for each in above)
 
 
 class Invalid(ValueError):

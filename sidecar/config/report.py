@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.check import Checked
     from sidecar.config.model import Inbound, Listener, Outbound, Route
+    from sidecar.identity.bundle import TrustBundle
     from sidecar.policy.model import Policy
 
 _LISTED: Final = 20
@@ -79,10 +80,21 @@ def _identity(checked: Checked, now: dt.datetime) -> Iterator[str]:
     yield str(material.svid.name)
     yield f"expires {stamp(end)}, {seen_from(end, now)}"
     if material.bundles:
-        yield f"trust domains: {_some(material.bundles)}"
+        yield f"trust domains: {_some(map(_bundle, material.bundles.values()))}"
     if material.name_roots:
         kinds = sorted(kind for kind in material.accept if kind != "spiffe")
         yield f"peers by {' and '.join(kinds)}: {_count(material.name_roots, 'root')}"
+
+
+def _bundle(bundle: TrustBundle) -> str:
+    facts = [] if bundle.roots else ["nothing of it is trusted"]
+    if bundle.sequence is not None:
+        facts.append(f"sequence {bundle.sequence}")
+    if bundle.refresh_hint is not None:
+        facts.append(f"refresh hint {bundle.refresh_hint} s")
+    return (
+        f"{bundle.trust_domain} ({', '.join(facts)})" if facts else bundle.trust_domain
+    )
 
 
 def _inbound(inbound: Inbound) -> Iterator[str]:

@@ -45,6 +45,15 @@ def _identity_value(checked: Checked) -> dict[str, Any]:
         "not_after": material and material.svid.not_valid_after.isoformat(),
         "accept": sorted(map(str, identity.accept)),
         "trust_domains": material and sorted(material.bundles),
+        "bundles": material
+        and {
+            name: {
+                "roots": len(bundle.roots),
+                "sequence": bundle.sequence,
+                "refresh_hint": bundle.refresh_hint,
+            }
+            for name, bundle in material.bundles.items()
+        },
         "workload_api": identity.workload_api,
         "hint": identity.hint,
     }

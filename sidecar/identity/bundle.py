@@ -12,6 +12,7 @@ from attrs import frozen
 from cryptography import x509
 
 from sidecar.identity.facts import Facts
+from sidecar.identity.jwks import JwksError, JwkSet, looks_like_jwks
 from sidecar.identity.reading import SvidError, read_der, read_pem
 from sidecar.identity.spiffe_id import SpiffeIdError, parse_trust_domain
 from sidecar.identity.svid import check_signing_certificate
@@ -33,12 +34,43 @@ class TrustBundle:
 
     Attributes:
         trust_domain: Whose they are.
-        roots: At least one, in the order of the file, each of them once. They
-            need not sign themselves (X509-SVID 6.1 only says that they should).
+        roots: In the order of the file, each of them once; none where nothing of
+            the domain is to be trusted, which only a JWK Set can say. They need not
+            sign themselves (X509-SVID 6.1 only says that they should).
+        sequence: Of a JWK Set that has one: it grows with each change.
+        refresh_hint: Of a JWK Set that has one: seconds between two looks at it.
     """
 
     trust_domain: str
     roots: tuple[x509.Certificate, ...]
+    sequence: int | None = None
+    refresh_hint: int | None = None
+
+    @classmethod
+    def from_file(cls, trust_domain: str, data: bytes) -> Self:
+        """Read the bundle of *trust_domain*: PEM, or a JWK Set as SPIFFE writes it.
+
+        Raises:
+            BundleError: As for `from_pem` and `from_jwks`.
+        """
+        if looks_like_jwks(data):
+            return cls.from_jwks(trust_domain, data)
+        return cls.from_pem(trust_domain, data)
+
+    @classmethod
+    def from_jwks(cls, trust_domain: str, data: bytes) -> Self:
+        """Read the bundle of *trust_domain* from a JWK Set.
+
+        Raises:
+            BundleError: The trust domain is not one, the text is no such bundle, or
+                one of the certificates may not sign for it.
+        """
+        try:
+            found = JwkSet.parse(data)
+        except JwksError as error:
+            raise BundleError(str(error)) from error
+        roots = _roots(trust_domain, data, lambda _: found.certificates)
+        return cls(trust_domain, roots, found.sequence, found.refresh_hint)
 
     @classmethod
     def from_pem(cls, trust_domain: str, pem: bytes) -> Self:
@@ -59,9 +91,12 @@ class TrustBundle:
         """
         return cls(trust_domain, _roots(trust_domain, der, read_der))
 
-    def expires(self) -> dt.datetime:
-        """Return when the last of the roots ends, in UTC: nothing is trusted after."""
-        return max(root.not_valid_after_utc for root in self.roots)
+    def expires(self) -> dt.datetime | None:
+        """Return when the last of the roots ends, in UTC: nothing is trusted after.
+
+        None where there is no root.
+        """
+        return max((root.not_valid_after_utc for root in self.roots), default=None)
 
 
 def parse_name_bundle(pem: bytes) -> tuple[x509.Certificate, ...]:

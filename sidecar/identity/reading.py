@@ -24,13 +24,14 @@ _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 # Python class refuses. TypeError: a name attribute of a wrong ASN.1 type.
 # KeyError: an enumerated value that it has no name for (TLS feature). The two
 # of x509 derive from Exception itself.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     ValueError,
     TypeError,
     KeyError,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+"""What `cryptography` raises for certificates that it cannot read."""
 
 
 class SvidError(ValueError):
@@ -56,7 +57,7 @@ def read_extensions(certificate: x509.Certificate) -> Extensions:
     """
     try:
         return {extension.oid: extension for extension in certificate.extensions}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SvidError(
             "extensions-readable",
             "RFC 5280 4.2",
@@ -72,7 +73,7 @@ def read_subject(certificate: x509.Certificate) -> x509.Name:
     """
     try:
         return certificate.subject
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _name_error("subject", "RFC 5280 4.1.2.6", error) from error
 
 
@@ -84,7 +85,7 @@ def read_issuer(certificate: x509.Certificate) -> x509.Name:
     """
     try:
         return certificate.issuer
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _name_error("issuer", "RFC 5280 4.1.2.4", error) from error
 
 
@@ -115,7 +116,7 @@ def read_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     """
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except (*_UNREADABLE, x509.InvalidVersion) as error:
+    except (*UNREADABLE, x509.InvalidVersion) as error:
         raise SvidError(
             "pem-readable",
             "RFC 7468 5",
@@ -133,7 +134,7 @@ def read_der(der: bytes) -> tuple[x509.Certificate, ...]:
     """
     try:
         found = tuple(map(x509.load_der_x509_certificate, elements(der)))
-    except (*_UNREADABLE, x509.InvalidVersion) as error:
+    except (*UNREADABLE, x509.InvalidVersion) as error:
         raise _der_error("something else") from error
     if not found:
         raise _der_error("nothing")

@@ -36,6 +36,10 @@ _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 _SESSION_SECONDS: Final = 300
 
 
+class CertificateError(Exception):
+    """OpenSSL does not take our own certificate; the message says why."""
+
+
 def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
     context = SSL.Context(method)
     context.set_min_proto_version(_VERSIONS[tls.minimum_version])
@@ -47,10 +51,14 @@ def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:
     context.set_cipher_list(TLS12_CIPHERS)
     prepare(context, tls.groups)
     leaf, *intermediates = svid.chain
-    context.use_certificate(leaf)
-    context.use_privatekey(svid.private_key)
-    for each in intermediates:
-        context.add_extra_chain_cert(each)
+    try:
+        context.use_certificate(leaf)
+        context.use_privatekey(svid.private_key)
+        for each in intermediates:
+            context.add_extra_chain_cert(each)
+    except SSL.Error as error:
+        (*_, reason), *_ = error.args[0]
+        raise CertificateError(f"{SSL_VERSION} does not take it: {reason}") from None
     return context
 
 

@@ -38,6 +38,7 @@ class Credentials:
 
     Raises:
         ValueError: OpenSSL does not know a group of *tls*; the error names it.
+        CertificateError: OpenSSL does not take our certificate.
     """
 
     def __init__(

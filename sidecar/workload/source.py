@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from sidecar.workload.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _LOG = logging.getLogger(__name__)
 
@@ -16,11 +19,8 @@ _NO_IDENTITY: Final = "PERMISSION_DENIED"
 _OUR_MISTAKE: Final = "INVALID_ARGUMENT"
 
 
-class Receiver(Protocol):
-    """Whoever wants the identity."""
-
-    async def receive(self, message: bytes) -> None:
-        """There is a message; it is all that holds now."""
+class Watcher(Protocol):
+    """Whoever is to know how the agent is."""
 
     def withdraw(self, why: str) -> None:
         """There is no identity for us; what was received before is not ours any more."""
@@ -33,10 +33,19 @@ class Receiver(Protocol):
 
 
 class Source:
-    """Follows the agent at *address*, which may be none and may change."""
+    """Follows the agent at *address*, which may be none and may change.
 
-    def __init__(self, receiver: Receiver, address: str | None) -> None:
-        self._receiver = receiver
+    *receive* is given each message: it is all that holds from then on.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[bytes], Awaitable[object]],
+        watcher: Watcher,
+        address: str | None,
+    ) -> None:
+        self._receive = receive
+        self._watcher = watcher
         self._address = address
         self._moved = trio.Event()
         self._random = random.Random()  # noqa: S311 - spreads load, keeps no secret
@@ -64,8 +73,8 @@ class Source:
 
         async def take(message: bytes) -> None:
             backoff.reset()
-            self._receiver.found()
-            await self._receiver.receive(message)
+            self._watcher.found()
+            await self._receive(message)
 
         while True:
             ended = await listen(address, take)
@@ -73,13 +82,13 @@ class Source:
             if ended.code == _OUR_MISTAKE:
                 # SPIFFE Workload Endpoint 6: to ask again would not make it better.
                 why = f"{why} (it is not asked again before the next start)"
-                self._receiver.lost(why)
+                self._watcher.lost(why)
                 _LOG.error("the Workload API does not take our request: %s", why)
                 return
             if ended.code == _NO_IDENTITY:
-                self._receiver.withdraw(why)
+                self._watcher.withdraw(why)
             else:
-                self._receiver.lost(why)
+                self._watcher.lost(why)
             pause = backoff.pause()
             _LOG.warning(
                 "no identity from the Workload API: %s",

@@ -162,3 +162,29 @@ def test_problems_are_counted_and_listed() -> None:
         "  policy.yaml: no such file",
     ]
     assert str(error).splitlines() == report_lines("sidecar.yaml", error, NOW)
+
+
+def test_a_workload_api_is_named_and_not_asked(write: Write) -> None:
+    text = (
+        "identity: {workload_api: 'unix:///s'}\n" + CONFIG[CONFIG.index("inbound:") :]
+    )
+    assert (
+        report(write, text)[1]
+        == "  identity   the SVID of unix:///s, which is not asked now"
+    )
+    with_hint = text.replace("'unix:///s'", "'unix:///s', hint: internal")
+    assert (
+        "the SVID with the hint 'internal' of unix:///s" in report(write, with_hint)[1]
+    )
+
+
+def test_what_a_bundle_says_of_itself_is_shown(write: Write) -> None:
+    text = CONFIG.replace("partner.test: ca.crt", "partner.test: partner.json")
+    assert text != CONFIG
+    said = '{"keys": [], "spiffe_sequence": 7, "spiffe_refresh_hint": 300}'
+    write(said, "partner.json")
+    lines = report(write, text)
+    assert lines[3] == (
+        "             trust domains: example.org, partner.test "
+        "(nothing of it is trusted, sequence 7, refresh hint 300 s)"
+    )

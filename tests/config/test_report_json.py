@@ -37,6 +37,10 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
             "not_after": "2026-01-08T03:04:05+00:00",
             "accept": ["spiffe"],
             "trust_domains": ["example.org", "partner.test"],
+            "bundles": {
+                "example.org": {"roots": 1, "sequence": None, "refresh_hint": None},
+                "partner.test": {"roots": 1, "sequence": None, "refresh_hint": None},
+            },
             "workload_api": None,
             "hint": None,
         },

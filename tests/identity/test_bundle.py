@@ -7,11 +7,13 @@ import datetime as dt
 import attrs
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, strategies as st
 
 from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
 from tests.identity import certificates as make
 from tests.identity.certificates import leaf, pem, sans, signer, usage
+from tests.identity.test_jwks import document, key
 
 ROOT = signer()
 SECOND = make.build(list(make.SIGNER.values()), signer=make.key("second"))
@@ -71,6 +73,39 @@ def test_a_root_that_may_not_sign_is_named(
         TrustBundle.from_pem("example.org", pem(ROOT, root))
     assert str(caught.value).startswith("certificate 2: ")
     assert clause in str(caught.value)
+
+
+def test_a_bundle_may_be_a_jwk_set() -> None:
+    text = document(key(ROOT), key(SECOND), spiffe_sequence=7, spiffe_refresh_hint=60)
+    bundle = TrustBundle.from_file("example.org", text)
+    assert bundle == TrustBundle("example.org", (ROOT, SECOND), 7, 60)
+
+
+def test_a_file_that_is_no_json_is_pem() -> None:
+    bundle = TrustBundle.from_file("example.org", pem(ROOT))
+    assert bundle == TrustBundle("example.org", (ROOT,))
+
+
+def test_a_jwk_set_without_keys_trusts_nothing_and_never_ends() -> None:
+    bundle = TrustBundle.from_file("example.org", document())
+    assert bundle == TrustBundle("example.org", ())
+    assert bundle.expires() is None
+
+
+def test_a_jwk_set_that_is_none_or_has_a_leaf_is_refused() -> None:
+    with pytest.raises(BundleError, match="must have keys"):
+        TrustBundle.from_file("example.org", b"{}")
+    with pytest.raises(BundleError, match="certificate 2: a signing certificate must"):
+        TrustBundle.from_jwks("example.org", document(key(ROOT), key(leaf())))
+
+
+def test_a_bundle_may_be_der_that_follows_der() -> None:
+    der = b"".join(each.public_bytes(Encoding.DER) for each in (ROOT, SECOND))
+    assert TrustBundle.from_der("example.org", der).roots == (ROOT, SECOND)
+    with pytest.raises(BundleError, match="in DER, got something else"):
+        TrustBundle.from_der("example.org", der[:-1])
+    with pytest.raises(BundleError, match="in DER, got nothing"):
+        TrustBundle.from_der("example.org", b"")
 
 
 @pytest.mark.parametrize("trust_domain", ["", "Example.org", "spiffe://example.org"])

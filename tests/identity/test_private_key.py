@@ -21,7 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given, strategies as st
 
-from sidecar.identity.private_key import PrivateKey, check_belongs, read_private_key
+from sidecar.identity.private_key import (
+    PrivateKey,
+    check_belongs,
+    read_private_key,
+    read_private_key_der,
+)
 from sidecar.identity.reading import SvidError
 from tests.identity import certificates as make
 from tests.identity.certificates import key, key_pem, leaf, pem
@@ -145,3 +150,33 @@ def test_a_mutated_key_is_a_key_or_an_svid_error(place: int, bits: int) -> None:
     text[place] ^= bits
     with contextlib.suppress(SvidError):
         read_private_key(bytes(text))
+
+
+def der(private: PrivateKey, password: bytes | None = None) -> bytes:
+    secret = BestAvailableEncryption(password) if password else NoEncryption()
+    return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, secret)
+
+
+def test_a_key_in_der_is_read() -> None:
+    assert read_private_key_der(der(key())).public_key() == key().public_key()
+
+
+@pytest.mark.parametrize("data", [b"", b"0\0", der(key(), b"x"), key_pem(key())])
+def test_what_is_no_plain_key_in_der_is_an_svid_error(data: bytes) -> None:
+    with pytest.raises(SvidError, match="unencrypted private key in PKCS #8") as caught:
+        read_private_key_der(data)
+    assert caught.value.code == "private-key-readable"
+
+
+def test_a_kind_of_key_that_tls_has_no_use_for_is_refused_in_der_too() -> None:
+    data = x25519.X25519PrivateKey.generate().private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    with pytest.raises(SvidError, match="must be RSA, EC"):
+        read_private_key_der(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_no_key_in_der(data: bytes) -> None:
+    with pytest.raises(SvidError):
+        read_private_key_der(data)

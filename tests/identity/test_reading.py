@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID
+from hypothesis import given, strategies as st
 
 from sidecar.identity.reading import (
     SvidError,
     read_alternative_names,
+    read_der,
     read_extensions,
     read_issuer,
     read_pem,
@@ -16,6 +21,7 @@ from sidecar.identity.reading import (
     value_of,
 )
 from tests.identity import certificates as make
+from tests.identity.certificates import leaf, pem, signer
 
 
 def test_extensions_are_found_by_their_oid() -> None:
@@ -105,3 +111,31 @@ def test_what_is_no_pem_is_an_svid_error(text: bytes, got: str) -> None:
         read_pem(text)
     assert caught.value.code == "pem-readable"
     assert caught.value.clause == "RFC 7468 5"
+
+
+CHAIN = (leaf(), signer())
+CHAIN_DER = b"".join(each.public_bytes(Encoding.DER) for each in CHAIN)
+
+
+def test_certificates_are_read_from_der_in_their_order() -> None:
+    assert read_der(CHAIN_DER) == CHAIN
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (b"", "nothing"),
+        (CHAIN_DER[:-1], "something else"),
+        (b"\x30\x00", "something else"),
+        (pem(leaf()), "something else"),
+    ],
+)
+def test_what_is_no_der_is_an_svid_error(data: bytes, got: str) -> None:
+    with pytest.raises(SvidError, match=f"certificate in DER, got {got}"):
+        read_der(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_certificates_or_an_svid_error(data: bytes) -> None:
+    with contextlib.suppress(SvidError):
+        assert read_der(data)

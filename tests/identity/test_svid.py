@@ -9,6 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
 )
 from hypothesis import given, strategies as st
 
@@ -243,3 +245,21 @@ def test_both_ends_belong_to_the_validity(now: dt.datetime, code: str | None) ->
         svid.check_time(now)
     assert caught.value.code == code
     assert caught.value.clause == "RFC 5280 4.1.2.5"
+
+
+def test_our_own_may_come_in_der() -> None:
+    der = key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    issuer = signer()
+    svid = Svid.from_der(GOOD_DER + issuer.public_bytes(Encoding.DER), der)
+    assert [each.public_bytes(Encoding.DER) for each in svid.chain[:1]] == [GOOD_DER]
+    assert svid.chain[1:] == (issuer,)
+    assert str(svid.name) == make.SPIFFE_ID
+    with pytest.raises(SvidError, match="URI SAN"):
+        Svid.from_der(NO_SPIFFE_ID.public_bytes(Encoding.DER), der)
+    with pytest.raises(SvidError, match="must belong to the first certificate"):
+        Svid.from_der(signer().public_bytes(Encoding.DER) + GOOD_DER, other_key())
+
+
+def other_key() -> bytes:
+    other = key("other")
+    return other.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -18,7 +19,7 @@ from sidecar.config.model import NameKind, Tls
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.telemetry.labels import Reason
 from sidecar.tls.context import ALPN
-from sidecar.tls.credentials import Credentials
+from sidecar.tls.credentials import Credentials, NoCredentials
 from sidecar.tls.refusal import Refusal
 from tests.tls.peers import (
     ALERT,
@@ -350,3 +351,39 @@ def test_the_lenient_context_is_made_once(ours: Credentials) -> None:
     strict, check = ours.accept()
     assert strict.get_context() is not first.get_context()
     assert check.required
+
+
+# --- What cannot be presented
+
+
+def test_what_has_expired_is_unusable_and_no_moment_before() -> None:
+    authority = Authority.create("example.org", now=NOW)
+    mine = material(issue(authority, API), authority.bundle)
+    end = NOW + HOUR
+
+    def said(at: dt.datetime) -> str | None:
+        return Credentials(mine, Tls(), clock=lambda: at).unusable()
+
+    assert (said(NOW), said(end)) == (None, None)
+    late = end + dt.timedelta(seconds=1)
+    assert said(late) == f"our own certificate expired {end:%F %T} UTC"
+
+
+def test_what_was_withdrawn_is_unusable() -> None:
+    ours = credentials(Authority.create("example.org", now=NOW))
+    assert ours.unusable() is None
+    ours.withdrawn = "the agent says no"
+    assert ours.unusable() == "the agent says no"
+
+
+def test_before_the_first_nothing_is_presented_and_nobody_trusted() -> None:
+    authority = Authority.create("example.org", now=NOW)
+    nothing = NoCredentials(7)
+    assert (nothing.generation, nothing.take_due()) == (7, False)
+    assert nothing.unusable() == "no certificate has been issued to us yet"
+    chain = tuple(
+        each.public_bytes(Encoding.DER) for each in issue(authority, API).chain
+    )
+    refusal = nothing.judge(chain)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.UNKNOWN_TRUST_DOMAIN

@@ -64,7 +64,7 @@ class Following:
 @pytest.fixture
 def following(agent: Agent, nursery: trio.Nursery) -> Following:
     listener = Listener()
-    source = Source(listener, agent.address)
+    source = Source(listener.receive, listener, agent.address)
     return Following(listener, source, nursery)
 
 
@@ -144,7 +144,7 @@ async def test_it_follows_to_another_address(
 
 async def test_without_an_address_nobody_is_asked(nursery: trio.Nursery) -> None:
     listener = Listener()
-    source = Source(listener, None)
+    source = Source(listener.receive, listener, None)
     nursery.start_soon(source.run)
     await trio.testing.wait_all_tasks_blocked()
     assert listener.heard == []
