@@ -146,17 +146,21 @@ class Agent:
         if metadata.get("workload.spiffe.io") != "true":
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "security header missing")
         news: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        context.add_callback(lambda: news.put(None))
         with self._lock:
             self.streams.append(news)
             what = self.current
+        if not context.add_callback(lambda: self._leave(news)):
+            self._leave(news)
         while what is not None:
             if isinstance(what, grpc.StatusCode):
                 context.abort(what, f"the test says {what.name.lower()}")
             yield what
             what = news.get()
+
+    def _leave(self, news: queue.SimpleQueue[Any]) -> None:
         with self._lock:
             self.streams.remove(news)
+        news.put(None)
 
 
 def _serialized(what: Any) -> bytes:
