@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 from datetime import UTC, datetime
@@ -36,6 +38,7 @@ _APP_PROBES: Final = "SIDECAR_APP_PROBES"
 def main(arguments: argparse.Namespace) -> int:
     """Run the configuration that *arguments* name; give the exit status."""
     _hold_standard_descriptors()
+    _take_all_descriptors()
     now = datetime.now(UTC)
     try:
         checked, probes = _read(arguments, now)
@@ -131,3 +134,15 @@ def _hold_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= _STDERR:
         pass
     os.close(descriptor)
+
+
+def _take_all_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one.
+
+    It is 1024 where nobody has set it, for programs that call select(), which this
+    one does not (systemd.exec(5), LimitNOFILE). A connection takes two.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # It may be above fs.nr_open, which somebody has lowered since.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -117,3 +117,16 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_it_takes_as_many_descriptors_as_it_may() -> None:
+    script = (
+        "import resource\n"
+        "from sidecar.commands.run import _take_all_descriptors\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 200))\n"
+        "_take_all_descriptors()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    command = (sys.executable, "-c", script)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert ended.stdout == b"(200, 200)\n"

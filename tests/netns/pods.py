@@ -298,10 +298,13 @@ class PodSidecar(Sidecar):
         name: str,
     ) -> None:
         self.pod = pod
-        user = ["--reuid", PROXY, "--regid", PROXY, "--clear-groups"]
+        user = ("--reuid", PROXY, "--regid", PROXY, "--clear-groups")
         # It may read what belongs to root, as a checkout often does; nothing more.
-        reads = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-        words = pod.command(require("setpriv"), *user, *reads, *self.program)
+        reads = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+        # As many descriptors as one gets unasked (systemd.exec(5), LimitNOFILE).
+        few = (require("prlimit"), "--nofile=1024:")
+        setpriv = (require("setpriv"), *user)
+        words = pod.command(*few, *setpriv, *reads, *self.program)
         self.program = tuple(map(str, words))
         super().__init__(folder, configuration, policy, name)
 

@@ -22,6 +22,7 @@ _DEBIAN = {
     "nginx": "nginx",
     "openssl": "openssl",
     "promtool": "prometheus",
+    "prlimit": "util-linux",
     "ps": "procps",
     "setpriv": "util-linux",
     "strace": "strace",
