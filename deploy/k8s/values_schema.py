@@ -110,7 +110,8 @@ def webhook() -> Shape:
     certificates = closed(
         source={"enum": ["job", "cert-manager", "secret"]},
         job=closed(
-            days={"type": "integer", "minimum": 1, "maximum": 3650},
+            # The CronJob comes once a day, and a third of the life is left by then.
+            days={"type": "integer", "minimum": 4, "maximum": 3650},
             schedule={"type": "string", "minLength": 1},
         ),
         certManager=closed(issuerRef=ANY, duration=DURATION),

@@ -39,6 +39,14 @@ examples:
   sidecar certs show --json certs-dev/ca.crt | jq '.[].verdict'
 """
 
+_WEBHOOK: Final = """\
+example:
+  sidecar certs webhook --namespace sidecar-system --service sidecar-webhook \\
+      --secret sidecar-webhook-certificate --configuration sidecar-webhook
+"""
+_TEN_YEARS: Final = 3650
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
 
 def add_parser(commands: Commands) -> None:
     """Add `certs` and its commands.
@@ -58,6 +66,7 @@ def add_parser(commands: Commands) -> None:
     _add_init(below)
     _add_issue(below)
     _add_show(below)
+    _add_webhook(below)
 
 
 def _add_init(commands: Commands) -> None:
@@ -132,6 +141,43 @@ def _add_show(commands: Commands) -> None:
     show.set_defaults(command="sidecar.certs.show_command")
 
 
+def _add_webhook(commands: Commands) -> None:
+    webhook = commands.add_parser(
+        "webhook",
+        allow_abbrev=False,
+        help="keep the certificate of `sidecar webhook` in a cluster",
+        description="Make a certificate for `sidecar webhook` where there is none that is\n"
+        "good for long enough, write it to a Secret, and its CA to a webhook\n"
+        "configuration. Both have to be there. For a Job of the Helm chart.",
+        epilog=_WEBHOOK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for option, what in (
+        ("--namespace", "of the service and the Secret"),
+        ("--service", "whom the certificate names"),
+        ("--secret", "gets tls.crt, tls.key and ca.crt"),
+        ("--configuration", "the MutatingWebhookConfiguration"),
+    ):
+        webhook.add_argument(option, required=True, metavar="NAME", help=what)
+    webhook.add_argument(
+        "--days",
+        type=_days,
+        default=90,
+        metavar="DAYS",
+        help="how long it is good; default: %(default)s",
+    )
+    webhook.add_argument(
+        "--server", default="https://kubernetes.default.svc", metavar="URL"
+    )
+    webhook.add_argument(
+        "--ca-file", type=Path, default=_ACCOUNT / "ca.crt", metavar="FILE"
+    )
+    webhook.add_argument(
+        "--token-file", type=Path, default=_ACCOUNT / "token", metavar="FILE"
+    )
+    webhook.set_defaults(command="sidecar.certs.webhook_command")
+
+
 def _add_lifetime(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--lifetime",
@@ -146,6 +192,14 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace files that exist, keys too"
     )
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _TEN_YEARS:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of days from 1 to {_TEN_YEARS}, got {text!r}"
+        )
+    return int(text)
 
 
 def _lifetime(text: str) -> dt.timedelta:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploy.k8s.plain_manifests import files
-from sidecar.cli import main
+from sidecar.cli import _parser, main
 from sidecar.injector.settings import parse_settings
 from tests.support.helm import CHART, NAMESPACE, Manifest, find, helm, manifests, render
 from tests.support.processes import ROOT
@@ -229,3 +229,11 @@ def test_the_plain_manifests_are_those_of_the_chart() -> None:
         assert (folder / name).read_text() == text, f"{name} is old: run scripts/chart"
         for each in yaml.safe_load_all(text):
             kubernetes_validate.validate(each, VERSIONS[1], strict=True)
+
+
+@each_values
+def test_every_container_is_told_what_the_program_understands(values: Path) -> None:
+    for spec in pod_specs(manifests("--values", values)):
+        for container in spec["containers"]:
+            words = container["args"]
+            assert _parser(words[0]).parse_args(words).command
