@@ -37,6 +37,7 @@ examples:
   sidecar run --config sidecar.yaml   run it
   sidecar certs init --help           make certificates for development
   sidecar redirect show               the iptables rules that turn a pod to it
+  sidecar inject --help               put it into Kubernetes manifests
   sidecar webhook --help              give pods the sidecar as they are created
 
 exit status: 0 done, 1 failed while running, 2 the input was wrong
@@ -202,12 +203,26 @@ def _add_wait(commands: Commands) -> None:
     wait.set_defaults(command="sidecar.commands.wait")
 
 
+def _add_inject(commands: Commands) -> None:
+    from sidecar.commands.inject_parser import add_inject_parser  # noqa: PLC0415
+
+    add_inject_parser(commands)
+
+
+def _add_uninject(commands: Commands) -> None:
+    from sidecar.commands.inject_parser import add_uninject_parser  # noqa: PLC0415
+
+    add_uninject_parser(commands)
+
+
 _COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
     "run": _add_run,
     "check": _add_check,
     "demo": _add_demo,
     "certs": _add_certs,
     "redirect": _add_redirect,
+    "inject": _add_inject,
+    "uninject": _add_uninject,
     "webhook": _add_webhook,
     "wait": _add_wait,
 }

@@ -75,7 +75,17 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     text = capsys.readouterr().out
     listed = re.findall(r"^    (\w+) ", text, re.MULTILINE)
-    assert listed == ["run", "check", "demo", "certs", "redirect", "webhook", "wait"]
+    assert listed == [
+        "run",
+        "check",
+        "demo",
+        "certs",
+        "redirect",
+        "inject",
+        "uninject",
+        "webhook",
+        "wait",
+    ]
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +169,15 @@ NOT_IMPORTED = {
         "sidecar.proxy",
         "trio",
         "yaml",
+    },
+    ("inject", "--settings", "absent", "absent"): {
+        "h11",
+        "prometheus_client",
+        "rich",
+        "sidecar.admin",
+        "sidecar.certs",
+        "sidecar.proxy",
+        "trio",
     },
     ("--version",): {"cryptography", "sidecar.certs.authority", "trio", "yaml"},
 }

@@ -200,10 +200,12 @@ class Patched:
         operations: Apply to the pod, in this order. The last one of an injection adds
             the annotation `STATUS`.
         notes: Sentences for whoever asked: what was left alone, what is needed.
+        source: By the path of an operation, the text of a file that it puts back.
     """
 
     operations: tuple[Operation, ...]
     notes: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(factory=dict)
 
 
 @frozen

@@ -124,8 +124,10 @@ def _operations(
 def _add_containers(
     edits: Edits, pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
 ) -> dict[str, list[str]]:
-    app_probes = render_app_probes({each.asked: each.probe for each in rewrites})
-    sidecar = sidecar_container(settings, app_probes)
+    app_probes = {each.asked: each.probe for each in rewrites}
+    sidecar = sidecar_container(
+        settings, render_app_probes(app_probes) if app_probes else ""
+    )
     inits = [init_container(settings)] if settings.redirect.enabled else []
     if settings.native:
         inits.append(sidecar)

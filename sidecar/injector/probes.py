@@ -84,6 +84,12 @@ def rewrites_of(container: Container) -> Iterator[Rewrite]:
         yield from _rewrites(container, ("lifecycle", key), hook, last)
 
 
+def asks_us(probe: Mapping[str, Any]) -> bool:
+    """Tell whether a probe or hook asks the sidecar on behalf of the application."""
+    path = mapping_of(probe, "httpGet").get("path")
+    return isinstance(path, str) and path.startswith(PREFIX)
+
+
 def _rewrites(
     container: Container, way: tuple[str, ...], probe: Mapping[str, Any], last: str
 ) -> Iterator[Rewrite]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from sidecar import __version__
 
@@ -76,6 +76,11 @@ def parse_status(text: str) -> Status:
         ),
         _object(value, "source", lambda each: isinstance(each, str)),
     )
+
+
+def with_texts(text: str, source: Mapping[str, str]) -> str:
+    """Give an annotation that also remembers texts of a file."""
+    return evolve(parse_status(text), source=source).render()
 
 
 def _names(value: dict[str, Any], key: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.config.app_probes import AppProbe, GrpcProbe, HttpProbe, TcpProbe
 from sidecar.injector.pod import Container
-from sidecar.injector.probes import ProbeError, Rewrite, rewrites_of
+from sidecar.injector.probes import ProbeError, Rewrite, asks_us, rewrites_of
 
 PORTS = [
     {"name": "http", "containerPort": 8080},
@@ -126,3 +126,19 @@ def test_a_probe_that_cannot_work_is_refused(probe: dict[str, Any], what: str) -
         rewrites(livenessProbe=probe)
     assert str(error.value).startswith("spec.containers[web].livenessProbe.")
     assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("probe", "ours"),
+    [
+        ({"httpGet": {"path": "/app-health/web/livez"}}, True),
+        ({"httpGet": {"path": "/healthz"}}, False),
+        ({"httpGet": {"path": 1}}, False),
+        ({"tcpSocket": {"port": 1}}, False),
+        ({}, False),
+    ],
+)
+def test_a_probe_that_asks_the_sidecar_is_known(
+    probe: dict[str, Any], *, ours: bool
+) -> None:
+    assert asks_us(probe) is ours

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, strategies as st
 
 from sidecar import __version__
-from sidecar.injector.status import Status, StatusError, parse_status
+from sidecar.injector.status import Status, StatusError, parse_status, with_texts
 
 NAMES = st.lists(st.text(max_size=9), max_size=3)
 STATUSES = st.builds(
@@ -75,3 +76,11 @@ def test_what_injection_never_wrote_is_refused(value: Any, what: str) -> None:
 def test_nesting_without_end_is_no_json() -> None:
     with pytest.raises(StatusError, match="not JSON"):
         parse_status("[" * 100_000)
+
+
+@given(STATUSES, st.dictionaries(st.text(), st.text()))
+def test_texts_of_a_file_can_be_added_to_it(
+    status: Status, texts: dict[str, str]
+) -> None:
+    text = with_texts(status.render(), texts)
+    assert parse_status(text) == evolve(status, source=texts)
