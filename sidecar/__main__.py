@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sidecar import early_signals
+from sidecar import early_signals, one_openssl
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
     Here the environment is read.
     """
     early_signals.prepare(sys.argv[1:])
+    one_openssl.prepare(sys.argv[1:])
     from sidecar import cli  # noqa: PLC0415 - takes a while
 
     return cli.main(environment=os.environ)  # noqa: TID251 - here

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import warnings
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.config.model import NameKind
@@ -198,10 +198,11 @@ def _accepted(peer: Peer, leaf: x509.Certificate, found: Verified) -> _Accepted:
 
 
 def _digest(chain: tuple[bytes, ...]) -> bytes:
-    digest = sha256()
+    digest = hashes.Hash(hashes.SHA256())
     for each in chain:
-        digest.update(sha256(each).digest())
-    return digest.digest()
+        digest.update(len(each).to_bytes(4, "big"))
+        digest.update(each)
+    return digest.finalize()
 
 
 def _lists_for(
