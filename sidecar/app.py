@@ -26,6 +26,7 @@ from sidecar.introspection import config_value, live_connections
 from sidecar.lifecycle import Lifecycle
 from sidecar.proxy.recheck import Recheck
 from sidecar.proxy.report import publish_bytes
+from sidecar.redirect import sole_user
 from sidecar.reload import Reloader
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.metrics import Metrics
@@ -90,6 +91,7 @@ async def run(
 
         async def open_front(background: trio.Nursery) -> None:
             reload = node.reloader.reload
+            background.start_soon(sole_user.watch, node.mesh.config)
             await background.start(node.lifecycle.watch_signals, reload)
             await start_http(background, handlers)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.commands import redirect_check
+from sidecar.commands.redirect_check import DEFAULT_PATH
 from sidecar.redirect import apply, backend
 from sidecar.redirect.model import Family
 from sidecar.redirect.options import (
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 _RESTORE: Final = {Family.IPV4: "iptables-restore", Family.IPV6: "ip6tables-restore"}
-_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _LISTS: Final = """\
 PORTS are numbers and ranges, as 80,8000-8010; CIDRS are networks of either family, as
@@ -50,7 +50,7 @@ examples:
 _APPLY: Final = f"""\
 {_LISTS}
 examples:
-  sidecar redirect apply
+  sidecar redirect apply --check
   sidecar redirect apply --exclude-inbound-ports 9100 --exclude-outbound-cidrs 169.254.169.254/32
 """
 _SHOW: Final = f"""\
@@ -87,6 +87,11 @@ def add_parser(commands: Commands) -> None:
     _add_options(added)
     _add_option(added, BACKEND)
     _add_option(added, LOCK_SECONDS)
+    added.add_argument(
+        "--check",
+        action="store_true",
+        help="then see that they capture, as `check --before-start` does; fail if not",
+    )
     added.set_defaults(command=__name__, act=_apply)
     shown = below.add_parser(
         "show",
@@ -134,6 +139,9 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     interfaces = backend.ipv6_addresses(_read(Path("/proc/self/net/if_inet6")))
     for line in apply.apply(settings.redirect, found, settings.backend, interfaces):
         print(line)
+    if arguments.check:
+        path = environ.get("PATH", DEFAULT_PATH)
+        return redirect_check.check_applied(settings.redirect, path)
     return 0
 
 
@@ -155,7 +163,7 @@ def _remove(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _tables(
     environ: Mapping[str, str], lock_seconds: int
 ) -> list[tuple[backend.Tables, backend.Tables]]:
-    found = backend.find_tables(environ.get("PATH", _DEFAULT_PATH), lock_seconds)
+    found = backend.find_tables(environ.get("PATH", DEFAULT_PATH), lock_seconds)
     backend.check_permission(_read(Path("/proc/self/status")))
     return found
 

@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING, Final
 from sidecar.config.address import AddressError, parse_destination
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.redirect import values
+from sidecar.redirect.doctor.diagnosis import diagnose
+from sidecar.redirect.doctor.finding import Check
+from sidecar.redirect.doctor.report import report_lines, report_value
+from sidecar.redirect.gather import Wish, gather
 from sidecar.redirect.options import OptionsError, parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sidecar.config.model import Endpoint
+    from sidecar.redirect.doctor.diagnosis import Diagnosis
     from sidecar.redirect.doctor.facts import Intent
+    from sidecar.redirect.model import Redirect
     from sidecar.redirect.options import Settings
 
     # argparse has no public name for what add_subparsers returns.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
-_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS: Final = "5"
 _EPILOG: Final = """\
 It changes nothing, and the sidecar does not notice: connections are reset before it
@@ -36,7 +42,7 @@ never captured.
 
 examples:
   sidecar redirect check --config /etc/sidecar/sidecar.yaml
-  sidecar redirect apply && sidecar redirect check --before-start
+  sidecar redirect check --before-start
   sidecar redirect check --service 10.96.0.1:443 --service '[fd96::1]:443'
   sidecar redirect check --json | jq '.findings[] | select(.level == "problem")'
 
@@ -76,6 +82,14 @@ def add_parser(
         " default: that of Kubernetes, from the environment",
     )
     check.add_argument(
+        "--ignore",
+        action="append",
+        choices=[*Check],
+        type=Check,
+        default=[],
+        help="note what is wrong with these, and do not fail for it",
+    )
+    check.add_argument(
         "--timeout",
         metavar="SECONDS",
         default=_SECONDS,
@@ -98,19 +112,27 @@ def main(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    # Imported here: `sidecar redirect apply` needs none of it.
-    from sidecar.redirect.doctor.diagnosis import diagnose  # noqa: PLC0415
-    from sidecar.redirect.doctor.report import report_lines, report_value  # noqa: PLC0415
-    from sidecar.redirect.gather import Wish, gather  # noqa: PLC0415
-
-    path = environ.get("PATH", _DEFAULT_PATH)
+    path = environ.get("PATH", DEFAULT_PATH)
     before_start = arguments.before_start
     wish = Wish(settings.redirect, services, intent, path, seconds, before_start)
-    diagnosis = diagnose(gather(wish))
+    diagnosis = diagnose(gather(wish), arguments.ignore)
     if arguments.json:
         print(json.dumps(report_value(diagnosis), indent=2))
-    else:
-        print("\n".join(report_lines(diagnosis)))
+        return 1 if diagnosis.problems else 0
+    return _print(diagnosis)
+
+
+def check_applied(redirect: Redirect, path: str) -> int:
+    """Look at a pod whose rules were applied a moment ago; give the exit status.
+
+    No service is called: what is balanced is no fault of the rules, and who starts the
+    pod may have reasons not to look at that.
+    """
+    return _print(diagnose(gather(Wish(redirect, (), None, path, int(_SECONDS), True))))
+
+
+def _print(diagnosis: Diagnosis) -> int:
+    print("\n".join(report_lines(diagnosis)))
     return 1 if diagnosis.problems else 0
 
 

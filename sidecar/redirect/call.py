@@ -16,7 +16,6 @@ import socket
 import struct
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -24,13 +23,9 @@ from attrs import frozen
 from sidecar.net.addr import endpoint_of
 from sidecar.net.original_dst import original_dst
 from sidecar.redirect.doctor.facts import Fate
-from sidecar.redirect.doctor.sockets import (
-    arrival,
-    owned,
-    parse_connections,
-    parse_listeners,
-)
+from sidecar.redirect.doctor.sockets import arrival, owned
 from sidecar.redirect.model import Family
+from sidecar.redirect.socket_lists import read_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
 _FAMILIES: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing resets, also what waits to be accepted (tcp(7))."""
-_LISTS: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _TRIES: Final = 3
 """Between connecting and looking a busy machine may need those 200 ms."""
 
@@ -62,20 +56,6 @@ class Call:
     remote: Endpoint | None = None
     original: Endpoint | None = None
     why_not: str = ""
-
-
-def read_listeners() -> list[Socket]:
-    """Read who listens in the pod."""
-    return [each for text in _lists() for each in parse_listeners(text)]
-
-
-def _lists() -> Iterator[str]:
-    """Read the lists of the pod's sockets; without IPv6 there is but one."""
-    for path in _LISTS:
-        try:
-            yield path.read_text()
-        except FileNotFoundError:
-            continue
 
 
 def call(
@@ -121,10 +101,7 @@ def _call(
         if ended == errno.ECONNREFUSED:
             return Call(Fate.REFUSED)
         source = endpoint_of(sock.getsockname())
-        texts = list(_lists())  # all of it at once: it is only there for so long
-        found = [
-            each for text in texts for each in parse_connections(text, source.port)
-        ]
+        found = read_connections(source.port)
         at, own = arrival(found, source), owned(found, os.fstat(sock.fileno()).st_ino)
         remote = own.remote if own is not None else None
         if at is not None:

@@ -15,7 +15,6 @@ from sidecar.redirect import backend
 from sidecar.redirect.call import (
     call,
     listening,
-    read_listeners,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service, Tables
@@ -29,6 +28,7 @@ from sidecar.redirect.doctor.targets import (
     parse_ipv6_routes,
 )
 from sidecar.redirect.model import Family
+from sidecar.redirect.socket_lists import read_listeners
 
 if TYPE_CHECKING:
     import socket

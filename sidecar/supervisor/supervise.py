@@ -17,6 +17,7 @@ from sidecar.admin.readiness import Readiness
 from sidecar.admin.server import AdminActions, Pages, admin_handler, telemetry_handler
 from sidecar.assembly import build_credentials
 from sidecar.binding import bind_http, start_http
+from sidecar.redirect import sole_user
 from sidecar.signals import watch_signals
 from sidecar.supervisor.fleet import Fleet, names
 from sidecar.supervisor.sockets import bind_slots
@@ -58,6 +59,7 @@ async def run(
             (admin, admin_handler(_actions(fleet)), HttpLimits()),
         )
         async with trio.open_nursery() as background:
+            background.start_soon(sole_user.watch, checked.config)
             await background.start(log.run)
             async with trio.open_nursery() as serving:
                 await serving.start(fleet.serve)

@@ -123,3 +123,14 @@ def test_the_service_of_kubernetes_is_called_unless_another_is_named(
     ]
     assert said is not None
     assert said.startswith("127.0.0.2:1 was not called")
+
+
+def test_what_is_ignored_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    port = str(free_port())
+    words = [*CHECK, *NOWHERE, "--outbound-port", port, "--inbound-port", "1"]
+    ignored = [word for name in ("listener", "user") for word in ("--ignore", name)]
+    assert main(words) == 1
+    assert main([*words, *ignored]) == 0
+    assert f"note     ipv4 listener: nobody listens on the outbound port {port}" in (
+        capsys.readouterr().out
+    )

@@ -183,6 +183,24 @@ def test_as_the_init_containers_last_step_it_stands_in_and_changes_nothing(
     assert again.ok
 
 
+def test_applying_ends_with_a_check_where_that_is_asked_for(
+    patient: Namespace, backends: list[Backend], tmp_path: Path
+) -> None:
+    """With the capabilities of the init container, which has no more."""
+    bound = ("--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all")
+    apply = (sys.executable, "-m", "sidecar", "redirect", "apply", "--check")
+    said = patient.run(require("setpriv"), *bound, *apply)
+    assert said.count("10 rules in place") == 2
+    assert said.count("ok       ipv4 capture") == said.count("ok       ipv6 cap") == 1
+    assert said.endswith("no problem: what the pod sends is captured\n")
+    assert said.count("the sidecar's own user was not tried: not permitted") == 2
+    with somebody(patient, tmp_path, "::", 15001, *as_user("1000")):
+        said = patient.redirect("apply", "--check", fails=True)
+    assert "user 1000 listens at [::]:15001" in said
+    change(patient, backends[0], "ipv4", "-t", "nat", "-I", "OUTPUT", "-j", "ACCEPT")
+    assert "left the pod" in patient.redirect("apply", "--check", fails=True)
+
+
 def test_without_rules_everything_goes_past(patient: Namespace) -> None:
     report = check(patient, "--before-start")
     assert report.problems() == {

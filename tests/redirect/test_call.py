@@ -11,7 +11,6 @@ from sidecar.redirect.call import (
     call,
     family_of,
     listening,
-    read_listeners,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Fate
@@ -76,14 +75,6 @@ def test_an_address_that_is_taken_is_not_listened_at() -> None:
         assert listener is not None
         with listening(LOOPBACK, listener.getsockname()[1]) as second:
             assert second is None
-
-
-def test_the_list_has_our_own_listener() -> None:
-    with listening(LOOPBACK, 0) as listener:
-        assert listener is not None
-        own = Endpoint(*listener.getsockname())
-        (found,) = [each for each in read_listeners() if each.local == own]
-        assert found.listens
 
 
 def test_the_source_of_a_packet_is_known_before_it_is_sent() -> None:

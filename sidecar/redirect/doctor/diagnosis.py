@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.judge_guards import judge_guards
@@ -14,6 +14,8 @@ from sidecar.redirect.doctor.judge_rules import judge_rules
 from sidecar.redirect.doctor.judge_users import judge_users
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sidecar.redirect.doctor.facts import Facts
 
 
@@ -39,15 +41,24 @@ class Diagnosis:
         return set(tried) == {Level.OK}
 
 
-def diagnose(facts: Facts) -> Diagnosis:
-    """Judge *facts*: first what is there, then what it does, then what it is for."""
+def diagnose(facts: Facts, ignored: Collection[Check] = ()) -> Diagnosis:
+    """Judge *facts*: first what is there, then what it does, then what it is for.
+
+    What would be a problem of a check that is *ignored* is only noted.
+    """
+    findings = (
+        *judge_rules(facts),
+        *judge_listeners(facts),
+        *judge_users(facts),
+        *judge_probes(facts),
+        *judge_services(facts),
+        *judge_guards(facts),
+    )
     return Diagnosis(
-        (
-            *judge_rules(facts),
-            *judge_listeners(facts),
-            *judge_users(facts),
-            *judge_probes(facts),
-            *judge_services(facts),
-            *judge_guards(facts),
+        tuple(
+            evolve(each, level=Level.NOTE)
+            if each.level is Level.PROBLEM and each.check in ignored
+            else each
+            for each in findings
         )
     )

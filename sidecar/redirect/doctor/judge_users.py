@@ -6,9 +6,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.processes import impostors
+from sidecar.redirect.doctor.strangers import own_ports, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +40,10 @@ def judge_users(facts: Facts) -> Iterator[Finding]:
             remedy=f"give its container another one: securityContext.runAs"
             f"{name.capitalize()}",
         )
-    strangers = [
-        each
-        for each in facts.sockets
-        if each.uid == redirect.proxy_uid and not _is_sidecars(each, facts)
-    ]
-    for sock in strangers:
+    others = strangers(facts.sockets, redirect.proxy_uid, _ports(facts))
+    for sock in others:
         yield _listener(sock, facts)
-    if not found and not strangers:
+    if not found and not others:
         yield Finding(
             Check.USER,
             Level.OK,
@@ -81,17 +77,12 @@ def _listener(each: Socket, facts: Facts) -> Finding:
     )
 
 
-def _is_sidecars(each: Socket, facts: Facts) -> bool:
-    redirect, port = facts.redirect, each.local.port
-    if port in {redirect.inbound_port, redirect.outbound_port}:
-        return True
-    if facts.intent is None:
-        return port == _ADMIN or any(
-            ports.first <= port <= ports.last for ports in redirect.health_ports
-        )
-    config = facts.intent.config
-    listeners = (*config.inbound.listeners, *config.outbound.listeners)
-    own = [each.listen for each in listeners]
-    own += [at for at in (config.admin, config.telemetry) if isinstance(at, Endpoint)]
-    # The kernel chose a port for 0; which one it was is not known here.
-    return any(at.port in {0, port} for at in own)
+def _ports(facts: Facts) -> frozenset[int]:
+    """Give the ports at which the sidecar may listen."""
+    redirect = facts.redirect
+    ports = {redirect.inbound_port, redirect.outbound_port}
+    if facts.intent is not None:
+        return own_ports(facts.intent.config) | ports
+    for each in redirect.health_ports:
+        ports.update(range(each.first, each.last + 1))
+    return frozenset({*ports, _ADMIN})

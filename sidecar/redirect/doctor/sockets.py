@@ -53,6 +53,11 @@ class Socket:
     inode: int = 0
 
 
+def is_listener(line: str) -> bool:
+    """Tell whether a line of either list is one of who listens."""
+    return f" {_LISTEN} " in line
+
+
 def parse_listeners(text: str) -> Iterator[Socket]:
     """Read who listens; lines that it does not know say nothing."""
     return _parse(text, f" {_LISTEN} ")

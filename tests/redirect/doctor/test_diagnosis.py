@@ -4,7 +4,7 @@ from attrs import evolve
 
 from sidecar.redirect.doctor.diagnosis import diagnose
 from sidecar.redirect.doctor.facts import Aim, Fate, Probe
-from sidecar.redirect.doctor.finding import Check
+from sidecar.redirect.doctor.finding import Check, Level
 from sidecar.redirect.model import Family
 from tests.redirect.doctor.pods import HEALTHY, with_probe
 
@@ -30,3 +30,12 @@ def test_one_family_is_no_proof_of_both() -> None:
 def test_every_problem_counts() -> None:
     diagnosis = diagnose(evolve(HEALTHY, sockets=()))
     assert diagnosis.problems == 4
+
+
+def test_what_is_ignored_is_only_noted() -> None:
+    facts = evolve(HEALTHY, sockets=(), tables=HEALTHY.tables[:1])
+    assert diagnose(facts).problems == 5
+    diagnosis = diagnose(facts, {Check.LISTENER, Check.USER})
+    assert diagnosis.problems == 1
+    noted = [each.check for each in diagnosis.findings if each.level is Level.NOTE]
+    assert noted == [Check.LISTENER] * 4

@@ -8,6 +8,7 @@ from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.sockets import (
     Socket,
     arrival,
+    is_listener,
     listeners_at,
     owned,
     parse_connections,
@@ -42,6 +43,11 @@ def test_the_list_of_ipv4_is_read() -> None:
         Socket(at, CLIENT, 1337, arriving=True),
         Socket(CLIENT, Endpoint("192.0.2.1", 9), 0, inode=5923953),
     ]
+
+
+def test_those_who_listen_come_first() -> None:
+    lines = TCP.splitlines()
+    assert [is_listener(line) for line in lines] == [False, True, False, False]
 
 
 def test_the_list_of_ipv6_is_read_and_mapped_addresses_are_ipv4() -> None:
