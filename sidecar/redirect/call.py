@@ -1,14 +1,20 @@
 """Making a connection, to see where it ends up; without anybody having to carry it.
 
-The client keeps back the last packet of its handshake (TCP_QUICKACK off, tcp(7)), so
-that for up to 200 ms whoever listens has a connection that is not yet to be accepted.
-The kernel's list of sockets shows at which address that is. Then the client resets:
-the sidecar was never told, and has nothing to carry, to count or to log.
+The client holds back the end of its handshake, so that whoever listens has a connection
+that is not yet to be accepted, and the kernel's list of sockets shows at which address
+that is. Then the client is gone: the sidecar was never told, and has nothing to carry,
+to count or to log.
+
+A filter that lets the client hear nothing but a reset holds it for as long as looking
+takes. Where the kernel lets only root attach one, TCP_QUICKACK (tcp(7)) keeps back the
+last packet for 200 ms.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import math
 import os
 import secrets
 import select
@@ -36,8 +42,16 @@ if TYPE_CHECKING:
 _FAMILIES: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing resets, also what waits to be accepted (tcp(7))."""
+_STEP_SECONDS: Final = 0.05
+_DELAYED_SECONDS: Final = 0.15  # TCP_DELACK_MAX is 0.2
 _TRIES: Final = 3
-"""Between connecting and looking a busy machine may need those 200 ms."""
+_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
+_ONLY_RESETS: Final = (  # code, true, false, k: linux/bpf_common.h
+    (0x30, 0, 0, 13),  # load the byte of the TCP header that has the flags (RFC 9293)
+    (0x45, 0, 1, 0x04),  # is RST among them?
+    (0x06, 0, 0, 0xFFFF),  # then let all of it in
+    (0x06, 0, 0, 0),  # or nothing
+)
 
 
 @frozen
@@ -47,67 +61,109 @@ class Call:
     Attributes:
         at: The socket of this pod that has its other end.
         remote: Where its own socket leads, as the kernel has it.
-        original: Where the kernel says that it was going, to one who accepted it.
         why_not: Why it could not be made.
     """
 
     fate: Fate
     at: Socket | None = None
     remote: Endpoint | None = None
-    original: Endpoint | None = None
     why_not: str = ""
 
 
-def call(
-    target: Endpoint,
-    seconds: float,
-    user: tuple[int, int] | None = None,
-    accepting: socket.socket | None = None,
-) -> Call:
-    """Connect to *target*, an IP literal, and see who gets it.
+def call(target: Endpoint, seconds: float, user: tuple[int, int] | None = None) -> Call:
+    """Begin to connect to *target*, an IP literal, and see where it arrives.
 
     Args:
         target: The address.
-        seconds: How long to wait for an answer.
+        seconds: How long to wait for it to arrive, or to be refused.
         user: The user and group to connect as; None is ours. Needs root.
-        accepting: A listener of ours, who is to accept it where he gets it.
     """
-    made = _call(target, seconds, user, accepting)
-    for _ in range(1, _TRIES):
-        if made.fate is not Fate.ANSWERED:
+    made = _call(target, seconds, user)
+    for _ in range(1, _TRIES):  # a busy machine may not look in time
+        if made.fate not in {Fate.ANSWERED, Fate.UNTRIED}:
             break
-        made = _call(target, seconds, user, accepting)
+        made = _call(target, seconds, user)
     return made
 
 
-def _call(
-    target: Endpoint,
-    seconds: float,
-    user: tuple[int, int] | None,
-    accepting: socket.socket | None,
-) -> Call:
+def _call(target: Endpoint, seconds: float, user: tuple[int, int] | None) -> Call:
     try:
         sock = _socket(family_of(target), user)
     except OSError as error:
         return Call(Fate.UNTRIED, why_not=f"not permitted: {error.strerror}")
     with sock:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        begun = sock.connect_ex((target.host, target.port))
-        if begun not in {0, errno.EINPROGRESS, errno.ECONNREFUSED}:
-            return Call(Fate.UNTRIED, why_not=os.strerror(begun))
-        ended = _outcome(sock, seconds) if begun == errno.EINPROGRESS else begun
+        held = _hold(sock)
+        begun = time.monotonic()
+        failed = _begin(sock, target)
+        if failed == errno.ECONNREFUSED:
+            return Call(Fate.REFUSED)
+        if failed:
+            return Call(Fate.UNTRIED, why_not=os.strerror(failed))
+        return _follow(sock, begun + seconds, begun + held)
+
+
+def _follow(sock: socket.socket, ends: float, held: float) -> Call:
+    """See where *sock*, which has begun to connect, leads to.
+
+    Until *held* it cannot have been accepted by anybody in this pod.
+    """
+    source = endpoint_of(sock.getsockname())
+    inode = os.fstat(sock.fileno()).st_ino
+    wait = 0.0
+    while True:
+        ended = _outcome(sock, wait)
         if ended == errno.ECONNREFUSED:
             return Call(Fate.REFUSED)
-        source = endpoint_of(sock.getsockname())
         found = read_connections(source.port)
-        at, own = arrival(found, source), owned(found, os.fstat(sock.fileno()).st_ino)
+        at, own = arrival(found, source), owned(found, inode)
         remote = own.remote if own is not None else None
         if at is not None:
-            original = _accept(accepting, sock, seconds) if accepting else None
-            return Call(Fate.ARRIVED, at, remote, original)
-        return Call(Fate.ANSWERED if ended == 0 else Fate.LEFT, None, remote)
+            return Call(Fate.ARRIVED, at, remote)
+        if ended == 0 and time.monotonic() > held:
+            return Call(
+                Fate.UNTRIED, why_not="this pod's sockets take too long to read"
+            )
+        if ended == 0:
+            return Call(Fate.ANSWERED, None, remote)
+        wait = min(_STEP_SECONDS, ends - time.monotonic())
+        if ended is not None or wait <= 0:
+            return Call(Fate.LEFT, None, remote)
+
+
+def answers(target: Endpoint, seconds: float) -> bool:
+    """Tell whether anybody accepts a connection to *target*; it is reset then."""
+    with _socket(family_of(target), None) as sock:
+        begun = _begin(sock, target)
+        return begun == 0 and _outcome(sock, seconds) == 0
+
+
+def original_destination(
+    target: Endpoint, listener: socket.socket, seconds: float
+) -> Endpoint | None:
+    """Connect to *target*, which leads to *listener*; ask the kernel there for it.
+
+    None where it does not know, or where the connection has not come.
+    """
+    nonce = secrets.token_bytes(16)
+    ends = time.monotonic() + seconds
+    with _socket(family_of(target), None) as client:
+        begun = _begin(client, target)
+        if begun or _outcome(client, seconds) != 0:
+            return None
+        client.send(nonce)
+        while (left := ends - time.monotonic()) > 0:
+            listener.settimeout(left)
+            try:
+                accepted, peer = listener.accept()
+                with accepted:
+                    if endpoint_of(peer) != endpoint_of(client.getsockname()):
+                        continue
+                    accepted.settimeout(left)
+                    if accepted.recv(len(nonce)) == nonce:
+                        return original_dst(accepted)
+            except OSError:
+                continue
+    return None
 
 
 def family_of(target: Endpoint) -> Family:
@@ -156,6 +212,32 @@ def _socket(
         os.setegid(gid)
 
 
+def _hold(sock: socket.socket) -> float:
+    """Keep *sock* from ending its handshake; give for how many seconds."""
+    try:
+        _hear_only_resets(sock)
+    except PermissionError:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        return _DELAYED_SECONDS
+    return math.inf
+
+
+def _hear_only_resets(sock: socket.socket) -> None:
+    program = b"".join(struct.pack("=HBBI", *each) for each in _ONLY_RESETS)
+    code = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog of linux/filter.h
+    description = struct.pack("@HP", len(_ONLY_RESETS), ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)
+
+
+def _begin(sock: socket.socket, target: Endpoint) -> int:
+    """Begin to connect; give 0, or the error where it has ended already."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    begun = sock.connect_ex((target.host, target.port))
+    return 0 if begun == errno.EINPROGRESS else begun
+
+
 def _outcome(sock: socket.socket, seconds: float) -> int | None:
     """Wait for the end of connecting; None where there was none in time."""
     poll = select.poll()
@@ -163,25 +245,3 @@ def _outcome(sock: socket.socket, seconds: float) -> int | None:
     if not poll.poll(seconds * 1000):
         return None
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-
-
-def _accept(
-    listener: socket.socket, client: socket.socket, seconds: float
-) -> Endpoint | None:
-    """Accept what *client* has connected; give where the kernel says it was going."""
-    nonce = secrets.token_bytes(16)
-    client.send(nonce)
-    ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        listener.settimeout(left)
-        try:
-            accepted, peer = listener.accept()
-            with accepted:
-                if endpoint_of(peer) != endpoint_of(client.getsockname()):
-                    continue
-                accepted.settimeout(left)
-                if accepted.recv(len(nonce)) == nonce:
-                    return original_dst(accepted)
-        except OSError:
-            continue
-    return None

@@ -8,13 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from sidecar.config.model import Endpoint
 from sidecar.redirect import backend
 from sidecar.redirect.call import (
+    answers,
     call,
     listening,
+    original_destination,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service, Tables
@@ -185,14 +187,22 @@ class _Probing:
         return Service(address, made.remote, "" if made.remote else why_not)
 
     def _captured(self, family: Family, target: Endpoint) -> Probe:
-        if not self._is_proxy():
-            return self._made(Aim.CAPTURED, family, target, _CAPTURED_SECONDS)
-        why_not = (
-            "the check itself runs with the sidecar's user or group"
-            f" ({os.geteuid()}, {os.getegid()}), whose connections the rules let by:"
-            " run it with another one, in a container of its own"
-        )
-        return Probe(Aim.CAPTURED, family, target, Fate.UNTRIED, why_not=why_not)
+        if self._is_proxy():
+            why_not = (
+                "the check itself runs with the sidecar's user or group"
+                f" ({os.geteuid()}, {os.getegid()}), whose connections the rules let"
+                " by: run it with another one, in a container of its own"
+            )
+            return Probe(Aim.CAPTURED, family, target, Fate.UNTRIED, why_not=why_not)
+        probe = self._made(Aim.CAPTURED, family, target, _CAPTURED_SECONDS)
+        seconds = min(_CAPTURED_SECONDS, self.deadline.left)
+        listener = self.standing_in.get(family)
+        if probe.fate is Fate.LEFT and answers(target, seconds):
+            return evolve(probe, fate=Fate.ANSWERED)
+        if probe.fate is Fate.ARRIVED and listener is not None and seconds:
+            original = original_destination(target, listener, seconds)
+            return evolve(probe, stood_in=True, original=original)
+        return probe
 
     def _as_the_proxy(self, family: Family, target: Endpoint) -> Probe:
         user = self.redirect.proxy_uid, self.redirect.proxy_gid
@@ -226,16 +236,5 @@ class _Probing:
         if not self.deadline.left:
             why_not = self.deadline.why_not
             return Probe(aim, family, target, Fate.UNTRIED, why_not=why_not)
-        accepting = self.standing_in.get(family) if aim is Aim.CAPTURED else None
-        made = call(target, min(seconds, self.deadline.left), user, accepting)
-        stood_in = accepting is not None and made.at is not None
-        return Probe(
-            aim,
-            family,
-            target,
-            made.fate,
-            made.at,
-            made.why_not,
-            stood_in,
-            made.original,
-        )
+        made = call(target, min(seconds, self.deadline.left), user)
+        return Probe(aim, family, target, made.fate, made.at, made.why_not)

@@ -8,9 +8,11 @@ import pytest
 from sidecar.config.model import Endpoint
 from sidecar.redirect.call import (
     Call,
+    answers,
     call,
     family_of,
     listening,
+    original_destination,
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Fate
@@ -29,23 +31,54 @@ def test_where_a_connection_arrives_is_seen_and_nobody_has_to_accept_it() -> Non
         assert made.at is not None
         assert (made.at.local, made.at.uid) == (target, os.geteuid())
         assert made.remote == target
-        assert made.original is None
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
 
 
-def test_who_stands_in_accepts_it_and_asks_where_it_was_going() -> None:
+def test_who_stands_in_accepts_its_own_connection_and_asks_where_it_was_going() -> None:
     with listening(LOOPBACK, 0) as listener:
         assert listener is not None
         target = Endpoint(*listener.getsockname())
         with socket.create_connection((LOOPBACK, target.port)):  # somebody else's
-            made = call(target, 5, accepting=listener)
-        assert made.fate is Fate.ARRIVED
-        assert made.original is None  # it was not redirected
+            assert original_destination(target, listener, 5) is None  # as it is not
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_a_listener_that_others_have_is_not_asked() -> None:
+    with listening(LOOPBACK, 0) as listener, listening(LOOPBACK, 0) as another:
+        assert listener is not None
+        assert another is not None
+        target = Endpoint(*another.getsockname())
+        assert original_destination(target, listener, 0.1) is None
+        nobody = Endpoint(LOOPBACK, free_port())
+        assert original_destination(nobody, listener, 5) is None
+
+
+def test_an_answer_is_one() -> None:
+    with listening(LOOPBACK, 0) as listener:
+        assert listener is not None
+        assert answers(Endpoint(*listener.getsockname()), 5)
+    assert not answers(Endpoint(LOOPBACK, free_port()), 5)
+    assert not answers(Endpoint("255.255.255.255", 9), 5)
+
+
+def test_what_arrives_nowhere_has_left() -> None:
+    with listening(LOOPBACK, 0) as listener:
+        assert listener is not None
+        target = Endpoint(*listener.getsockname())
+        listener.listen(0)
+        with (
+            socket.create_connection((LOOPBACK, target.port)),
+            socket.socket() as second,
+        ):
+            # The queue is full now, and the kernel takes no more.
+            second.setblocking(False)
+            second.connect_ex((LOOPBACK, target.port))
+            made = call(target, 0.1)
+    assert (made.fate, made.at, made.remote) == (Fate.LEFT, None, target)
 
 
 def test_a_refusal_is_one() -> None:
