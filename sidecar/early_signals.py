@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Final
 
+# To import typing would take as long as all else before it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+    from typing import Final
 
 _SERVERS: Final = frozenset({"run", "webhook"})
 
