@@ -277,6 +277,15 @@ class Hub:
         return Pod(space.name, (ipv4, ipv6), link)
 
     @contextmanager
+    def guest(self) -> Iterator[Pod]:
+        """Have one more pod for as long as the block lasts."""
+        with ExitStack() as stack:
+            # A name of its own: the kernel takes its time to forget the last one.
+            made = Hub(self.space, stack, self._pods)
+            self._pods += 1
+            yield made.pod(f"guest{self._pods}")
+
+    @contextmanager
     def capture(self, name: str) -> Iterator[Capture]:
         """See every frame that a pod sends and gets."""
         with (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sidecar.certs.authority import Authority
     from sidecar.redirect.model import Backend
     from tests.support.pki import Pair
     from tests.support.sidecars import Record, Sidecar
@@ -70,6 +71,8 @@ class World:
     applications: dict[tuple[str, int], Application]
     svid: Pair
     """The frontend's, in the hands of whoever calls."""
+    authority: Authority
+    """Which issued it, and those of all."""
 
     @property
     def stranger(self) -> Pod:
@@ -131,7 +134,7 @@ def new_world(folder: Path, backend: Backend) -> Iterator[World]:
             for name, own in (("api", API), ("frontend", FRONTEND))
         )
         svid = write_svid(folder, authority, FRONTEND, name="caller")
-        yield World(hub, pods, api, frontend, applications, svid)
+        yield World(hub, pods, api, frontend, applications, svid, authority)
 
 
 def redirect(pods: dict[str, Pod], backend: Backend) -> None:

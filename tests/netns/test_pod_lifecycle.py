@@ -1,0 +1,206 @@
+"""Ensures that jobs finish, that nobody calls too early, and that nothing is cut off.
+
+Each pod is injected by the function that the webhook and the command use, and run in
+the order of a kubelet: see `tests.netns.kubelet`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sidecar.injector.model import (
+    IdentitySource,
+    IdentityVolume,
+    InjectionContext,
+    InjectionSettings,
+    NativeSidecar,
+    Patched,
+)
+from sidecar.injector.operations import applied
+from sidecar.injector.patch import inject
+from tests.integration.callers import read_all
+from tests.netns.calling import tls
+from tests.netns.kubelet import Kubelet
+from tests.netns.world import API, APP, FRONTEND, settings as configured
+from tests.support.deadlines import eventually
+from tests.support.pki import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.netns.pods import Pod
+    from tests.netns.world import World
+
+DRAIN_SECONDS = 1.5
+
+# Calls once, and never again: a connection that comes too early is its end.
+CALL = """
+import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], 8080, timeout=10)
+connection.request("GET", "/" + sys.argv[2])
+print(connection.getresponse().read().decode())
+"""
+QUIT = """
+connection = http.client.HTTPConnection("127.0.0.1", 15000, timeout=10)
+connection.request("POST", "/quitquitquit")
+assert connection.getresponse().status == 200
+"""
+# Answers /slow when the file is there, and ends when all is answered.
+SERVE = """
+import http.server, pathlib, signal, sys, threading, time
+told, asked = threading.Event(), []
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            asked.append(self.path)
+            print("asked", flush=True)
+            while not pathlib.Path(sys.argv[1]).exists():
+                time.sleep(0.02)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"answer to " + self.path.encode())
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Page)
+server.daemon_threads = False
+def leave():
+    told.wait()
+    while asked and not pathlib.Path(sys.argv[1]).exists():
+        time.sleep(0.02)
+    server.shutdown()
+threading.Thread(target=leave).start()
+signal.signal(signal.SIGTERM, lambda *_: told.set())
+server.serve_forever()
+server.server_close()
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["native", "ordinary"])
+def native(request: pytest.FixtureRequest) -> bool:
+    """Whether the sidecar is an init container that goes on running."""
+    return bool(request.param)
+
+
+def injected(manifest: dict[str, Any], *, native: bool) -> dict[str, Any]:
+    chosen = NativeSidecar.ALWAYS if native else NativeSidecar.NEVER
+    made = InjectionSettings(
+        "sidecar:1",
+        native_sidecar=chosen,
+        identity=IdentityVolume(IdentitySource.SECRET),
+    )
+    context = InjectionContext("shop", enabled=True)
+    decision = inject(manifest, context, made)
+    assert isinstance(decision, Patched), decision
+    result: dict[str, Any] = applied(manifest, decision.operations)
+    return result
+
+
+def python(name: str, script: str, *arguments: str, **more: Any) -> dict[str, Any]:
+    command = [sys.executable, "-c", script, *arguments]
+    return {"name": name, "image": "python", "command": command, **more}
+
+
+@pytest.fixture
+def pod(world: World) -> Iterator[Pod]:
+    """A pod like the others, but nobody has prepared it."""
+    with world.hub.guest() as pod:
+        yield pod
+
+
+def volumes(world: World, folder: Path) -> dict[str, Path]:
+    """Write what the ConfigMap and the Secret of the pod would have."""
+    api: dict[str, object] = {
+        "name": "api",
+        "to": [*world.api.pod.addresses],
+        "mode": "mtls",
+        "peers": [API],
+    }
+    content = {
+        "identity": identity(folder, FRONTEND, world.authority),
+        **configured("deny", [api], 0.25),
+        "policy": "policy.yaml",
+        "drain": {"delay_seconds": DRAIN_SECONDS, "deadline_seconds": 20},
+    }
+    rule = {"name": "frontend", "action": "allow", "peers": [FRONTEND]}
+    (folder / "sidecar.yaml").write_text(yaml.safe_dump(content))
+    (folder / "policy.yaml").write_text(
+        yaml.safe_dump({"default": "deny", "rules": [rule]})
+    )
+    return {"/etc/sidecar": folder}
+
+
+def run(world: World, pod: Pod, folder: Path, manifest: dict[str, Any]) -> Kubelet:
+    return Kubelet(world.hub, pod, manifest, volumes(world, folder), folder)
+
+
+def test_a_job_calls_over_mtls_from_its_first_moment_and_finishes(
+    world: World, pod: Pod, tmp_path: Path, native: bool
+) -> None:
+    api = world.api.pod.addresses[0]
+    job = CALL if native else CALL + QUIT
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "containers": [python("job", job, api, "job")],
+    }
+    if native:
+        # Before an ordinary sidecar it would have no mTLS: `sidecar inject` says so.
+        spec["initContainers"] = [python("migrate", CALL, api, "migrate")]
+    manifest = injected({"metadata": {"name": "job"}, "spec": spec}, native=native)
+    with run(world, pod, tmp_path, manifest) as kubelet:
+        assert kubelet.succeeds()
+        assert kubelet.ended == (["job", "sidecar"] if native else ["sidecar", "job"])
+        for name in ("job", "migrate")[: 1 + native]:
+            assert kubelet.processes[name].output() == f"{api} {APP}\n"
+
+    def called() -> list[dict[str, Any]]:
+        records = world.api.access_records()
+        ours = f"{pod.addresses[0]}:"
+        return [each for each in records if each["source"].startswith(ours)]
+
+    calls = 1 + native
+    eventually(lambda: len(called()) == calls, "the api has heard of all calls")
+    assert [each["peer"] for each in called()] == [FRONTEND] * calls
+    assert [each["outcome"] for each in called()] == ["completed"] * calls
+
+
+def test_a_pod_that_is_deleted_answers_whom_it_has_heard(
+    world: World, pod: Pod, tmp_path: Path, native: bool
+) -> None:
+    address, release = pod.addresses[0], tmp_path / "release"
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+    spec: dict[str, Any] = {
+        "containers": [
+            python(
+                "web", SERVE, str(release), readinessProbe=probe, livenessProbe=probe
+            )
+        ]
+    }
+    manifest = injected({"metadata": {"name": "web"}, "spec": spec}, native=native)
+    caller = world.pods["stranger"]
+    with run(world, pod, tmp_path, manifest) as kubelet:
+        eventually(
+            lambda: kubelet.probe("web", "readinessProbe"), "the application is ready"
+        )
+        # The port itself is strict: whoever has no certificate hears nothing.
+        assert caller.ask(address, APP, "/healthz") == ""
+        with tls(caller, address, APP, world.svid) as (_, held):
+            held.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+            kubelet.processes["web"].wait_for_line("asked")
+            kubelet.delete()
+            if not native:
+                kubelet.processes["sidecar"].wait_for_line('"draining"')
+            # Those who have not heard of its end yet are served as before.
+            with tls(caller, address, APP, world.svid) as (_, late):
+                late.sendall(b"GET /late HTTP/1.0\r\n\r\n")
+                assert b"answer to /late" in read_all(late)
+            release.touch()
+            assert b"answer to /slow" in read_all(held)
+        assert kubelet.is_gone()
+    assert set(kubelet.ended) == {"web", "sidecar"}
+    if native:
+        assert kubelet.ended[-1] == "sidecar"
