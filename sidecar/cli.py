@@ -74,6 +74,11 @@ def _add_run(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        help="instead of log.level, until that changes",
+    )
     # How a supervisor starts its workers: the descriptor that they talk over.
     run.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     run.set_defaults(command="sidecar.commands.run")
@@ -258,6 +263,7 @@ def main(
 def _run(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parsed = _parser(words[0] if words else None).parse_args(words)
     parsed.endpoint_socket = environment.get("SPIFFE_ENDPOINT_SOCKET")
+    parsed.app_probes = environment.get("SIDECAR_APP_PROBES", "")
     status: int = importlib.import_module(parsed.command).main(parsed)
     return status
 

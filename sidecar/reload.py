@@ -181,13 +181,13 @@ class Reloader:
             mesh.policy = compile_policy(checked.policy)
             self._now_serving("policy")
         if checked.config != before.config:
-            self._publish_config(checked.config)
+            self._publish_config(checked.config, before.config)
         self._checked = checked
         if self._generations != generations:
             mesh.put_in_force(Generations(**self._generations))
         declare_labels(checked, mesh.metrics)
 
-    def _publish_config(self, config: Config) -> None:
+    def _publish_config(self, config: Config, before: Config) -> None:
         mesh = self._mesh
         for key in not_reloaded(self._started_with, config):
             _LOG.warning("%s: a change takes effect with the next start", key)
@@ -197,7 +197,9 @@ class Reloader:
         mesh.hosts.know([*host_names(self._started_with), *host_names(config)])
         mesh.routes = RouteTable(config.outbound, mesh.hosts.addresses)
         mesh.access_log.access = config.log.access
-        set_level(config.log.level)
+        if config.log.level is not before.log.level:
+            # Another than it was told to begin with, or by the admin listener.
+            set_level(config.log.level)
         self._now_serving("config")
 
     def _now_serving(self, what: What) -> None:

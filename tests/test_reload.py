@@ -215,6 +215,15 @@ async def test_a_new_configuration_holds_for_what_can_change(desk: Desk) -> None
     assert rows == 0  # declared, and zero
 
 
+async def test_a_level_that_was_chosen_stays_while_the_file_says_the_same(
+    desk: Desk,
+) -> None:
+    logging.getLogger().setLevel("WARNING")
+    desk.configure(log={"access": "failures"})
+    assert await desk.reloader.reload() == []
+    assert logging.getLogger().level == logging.WARNING
+
+
 async def test_new_groups_are_a_new_generation(desk: Desk) -> None:
     desk.configure(tls={"groups": ["P-256"]})
     assert await desk.reloader.reload() == []

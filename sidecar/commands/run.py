@@ -19,6 +19,7 @@ from sidecar import early_signals
 from sidecar.admin.server import Pages
 from sidecar.binding import BindError
 from sidecar.config.check import check
+from sidecar.config.model import LogLevel
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.supervisor.cpus import worker_count
 from sidecar.telemetry import log
@@ -42,7 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     try:
         checked, probes = _read(arguments, now)
-        handler = log.configure(checked.config.log.level)
+        level = arguments.log_level or checked.config.log.level
+        handler = log.configure(LogLevel(level))
         serve = _role(arguments, checked, probes, now, handler)
         # What begins now has an end.
         early_signals.remember()
@@ -66,7 +68,7 @@ def _read(arguments: argparse.Namespace, now: datetime) -> tuple[Checked, Pages]
     """
     path, endpoint = arguments.config, arguments.endpoint_socket
     try:
-        probes = _app_probes()
+        probes = _app_probes(arguments)
     except ConfigError as wrong:
         try:
             check(path, now, endpoint)
@@ -77,16 +79,16 @@ def _read(arguments: argparse.Namespace, now: datetime) -> tuple[Checked, Pages]
     return check(path, now, endpoint), probes
 
 
-def _app_probes() -> Pages:
-    given = os.environ.get(_APP_PROBES, "")  # noqa: TID251 - read here, once
-    if not given:
+def _app_probes(arguments: argparse.Namespace) -> Pages:
+    # A worker answers no HTTP: its supervisor does.
+    if not arguments.app_probes or arguments.worker is not None:
         return Pages()
     # Who has none needs nothing of what performs them.
     from sidecar.config.app_probes import AppProbesError, parse_app_probes  # noqa: PLC0415
     from sidecar.probes.prober import pages_of  # noqa: PLC0415
 
     try:
-        return pages_of(parse_app_probes(given))
+        return pages_of(parse_app_probes(arguments.app_probes))
     except AppProbesError as error:
         problems = tuple(
             Problem("", each, source=_APP_PROBES) for each in error.problems

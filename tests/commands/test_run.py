@@ -17,8 +17,16 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def arguments(path: Path, socket: str | None = None) -> argparse.Namespace:
-    return argparse.Namespace(config=path, worker=None, endpoint_socket=socket)
+def arguments(
+    path: Path, socket: str | None = None, app_probes: str = ""
+) -> argparse.Namespace:
+    return argparse.Namespace(
+        config=path,
+        worker=None,
+        log_level=None,
+        endpoint_socket=socket,
+        app_probes=app_probes,
+    )
 
 
 def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
@@ -37,12 +45,11 @@ def test_a_configuration_that_will_not_do_is_told_and_is_bad_input(
 def test_probes_that_will_not_do_are_told_with_what_else_is_wrong(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "sidecar.yaml"
     path.write_text("inbonud: {}\n")
-    monkeypatch.setenv("SIDECAR_APP_PROBES", '{"/livez": {}, "/readyz": 1}')
-    assert run.main(arguments(path)) == 2
+    probes = '{"/livez": {}, "/readyz": 1}'
+    assert run.main(arguments(path, app_probes=probes)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"{path}: 5 problems\n")
@@ -101,6 +108,7 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
         "run.check = slow\n"
         f"path = pathlib.Path({str(path)!r})\n"
         "named = {'config': path, 'worker': None, 'endpoint_socket': None}\n"
+        "named |= {'log_level': 'info', 'app_probes': ''}\n"
         "raise SystemExit(run.main(argparse.Namespace(**named)))\n"
     )
     process = subprocess.Popen(
