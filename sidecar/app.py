@@ -178,6 +178,10 @@ def _publish_bytes(mesh: Mesh) -> None:
 
 def _bind_data(config: Config, stack: ExitStack) -> tuple[Listening, ...]:
     return tuple(
-        (direction, listener, bind(f"{name}.listen", listener.listen, stack))
-        for direction, listener, name in listeners_of(config)
+        (
+            direction,
+            each,
+            bind(f"{name}.listen", each.listen, stack, transparent=each.transparent),
+        )
+        for direction, each, name in listeners_of(config)
     )

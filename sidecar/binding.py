@@ -9,6 +9,7 @@ from sidecar.admin.accept import serve, stream_listener
 from sidecar.admin.unix_socket import bound as bound_unix_socket
 from sidecar.config.model import UnixSocket
 from sidecar.net import listen
+from sidecar.net.transparent import make_transparent
 
 if TYPE_CHECKING:
     import socket
@@ -40,15 +41,20 @@ def place(name: str, where: object) -> Iterator[None]:
         raise BindError(f"{name}: cannot listen there, {why}, got '{where}'") from None
 
 
-def bind(name: str, where: Endpoint, stack: ExitStack) -> socket.socket:
+def bind(
+    name: str, where: Endpoint, stack: ExitStack, *, transparent: bool = False
+) -> socket.socket:
     """Bind and listen; the end of *stack* closes it.
 
     Raises:
-        BindError: The address is in use, or not ours to bind.
+        BindError: The address is in use, or not ours to bind; or *transparent* takes a
+            capability that we do not have.
     """
     with place(name, where):
         sock = listen.bind(where)
-    stack.callback(sock.close)
+        stack.callback(sock.close)
+        if transparent:
+            make_transparent(sock)
     return sock
 
 

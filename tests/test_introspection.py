@@ -129,7 +129,9 @@ def leaves(value: Any) -> Iterator[object]:
 def test_any_configuration_is_plain_json(config: Config) -> None:
     value = config_value(config)
     assert json.loads(json.dumps(value, allow_nan=False)) == value
-    assert all(type(each) in {str, int, float, type(None)} for each in leaves(value))
+    assert all(
+        type(each) in {str, int, float, bool, type(None)} for each in leaves(value)
+    )
 
 
 def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
@@ -169,7 +171,9 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
         "crl": None,
     }
     assert value["inbound"] == {
-        "listeners": [{"listen": "[::]:15006", "destination": "original"}],
+        "listeners": [
+            {"listen": "[::]:15006", "destination": "original", "transparent": False}
+        ],
         "mode": "strict",
         "ports": {
             "8080": {
@@ -180,7 +184,13 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
         },
     }
     assert value["outbound"] == {
-        "listeners": [{"listen": "127.0.0.1:9000", "destination": "api.svc:443"}],
+        "listeners": [
+            {
+                "listen": "127.0.0.1:9000",
+                "destination": "api.svc:443",
+                "transparent": False,
+            }
+        ],
         "default": "deny",
         "routes": [
             {

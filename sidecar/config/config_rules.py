@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecar.config.listening import check_listeners, check_loops
-from sidecar.config.model import NameKind
+from sidecar.config.model import ORIGINAL, NameKind
 from sidecar.config.place import Finding, Index, Place
 from sidecar.policy.pattern import (
     DnsPattern,
@@ -51,6 +51,18 @@ def _check_source(config: Config) -> Iterator[Finding]:
             "needed (or workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment)"
         )
         yield Finding(("identity",), what)
+
+
+def _check_transparent(config: Config) -> Iterator[Finding]:
+    for at, listener in enumerate(config.inbound.listeners):
+        if listener.transparent and listener.destination != ORIGINAL:
+            place = ("inbound", "listeners", Index(at), "transparent")
+            what = "TPROXY keeps the destination: write destination: 'original'"
+            yield Finding(place, f"{what}, got '{listener.destination}'")
+    for at, listener in enumerate(config.outbound.listeners):
+        if listener.transparent:
+            place = ("outbound", "listeners", Index(at), "transparent")
+            yield Finding(place, "only the application has callers to show (remove it)")
 
 
 def _check_policy(config: Config) -> Iterator[Finding]:
@@ -105,6 +117,7 @@ _KINDS: Final[dict[type, NameKind]] = {
 _RULES: Final[tuple[tuple[tuple[str, ...], ConfigRule], ...]] = (
     (("identity",), _check_source),
     (("inbound", "outbound"), _check_entrances),
+    (("inbound", "outbound"), _check_transparent),
     (("inbound", "policy"), _check_policy),
     (("inbound", "outbound", "admin", "telemetry"), check_listeners),
     (("inbound", "outbound", "admin", "telemetry"), check_loops),

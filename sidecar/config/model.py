@@ -62,10 +62,13 @@ class Listener:
     Attributes:
         listen: The host is an IP address.
         destination: One fixed endpoint, or wherever the kernel redirected from.
+        transparent: The application sees the caller's own address; inbound, with an
+            original destination, and where TPROXY leads here.
     """
 
     listen: Endpoint
     destination: Endpoint | Literal["original"]
+    transparent: bool = False
 
 
 class Mode(StrEnum):

@@ -136,7 +136,9 @@ def _route(route: Route) -> str:
 
 def _ways(listener: Listener) -> str:
     goal = listener.destination
-    return f"{listener.listen} to {'where it was going' if goal == ORIGINAL else goal}"
+    seen = ", as the caller" if listener.transparent else ""
+    to = f"where it was going{seen}" if goal == ORIGINAL else goal
+    return f"{listener.listen} to {to}"
 
 
 def _some(things: Iterable[object]) -> str:

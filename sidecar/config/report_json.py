@@ -73,7 +73,11 @@ def _inbound_value(inbound: Inbound) -> dict[str, Any]:
 
 
 def _listener_value(listener: Listener) -> dict[str, Any]:
-    return {"listen": str(listener.listen), "destination": str(listener.destination)}
+    return {
+        "listen": str(listener.listen),
+        "destination": str(listener.destination),
+        "transparent": listener.transparent,
+    }
 
 
 def _policy_value(checked: Checked) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from sidecar.config.readers import (
     listed,
     mapping,
     parsed,
+    read_flag,
     read_name,
     read_path,
     read_text,
@@ -74,6 +75,7 @@ _LISTENER: Final = reader_of(
     Listener,
     {
         "listen": _READ_LISTEN,
+        "transparent": read_flag,
         "destination": parsed(
             parse_goal, "'original' or 'host:port'", text_shapes.GOAL
         ),

@@ -82,7 +82,9 @@ async def carry(
 
     told = mesh.config.inbound.proxy_protocol(destination.port)
     header = header_of(client, listener, connection, told)
-    upstream = await dial_upstream(addresses, destination.port, mesh, connection)
+    upstream = await dial_upstream(
+        addresses, destination.port, mesh, connection, as_caller=listener.transparent
+    )
     if header:
         await announce(upstream, header, mesh.config.limits.connect_seconds)
     connection.flow = (

@@ -55,7 +55,10 @@ def find_destination(
     """
     if isinstance(listener.destination, Endpoint):
         return listener.destination
-    found = original_dst.original_dst(sock)
+    if listener.transparent:  # TPROXY leaves the connection's addresses as they are
+        found: Endpoint | None = endpoint_of(sock.getsockname())
+    else:
+        found = original_dst.original_dst(sock)
     if found is None:
         raise Refused(
             Outcome.NO_DESTINATION,
@@ -68,9 +71,14 @@ def find_destination(
 
 
 async def dial_upstream(
-    addresses: Sequence[str], port: int, mesh: Mesh, connection: Connection
+    addresses: Sequence[str],
+    port: int,
+    mesh: Mesh,
+    connection: Connection,
+    *,
+    as_caller: bool = False,
 ) -> socket.socket:
-    """Dial the first of *addresses* that answers.
+    """Dial the first of *addresses* that answers; *as_caller*, from its address.
 
     Raises:
         Refused: None did; the caller's peer is to see a reset, as it would have
@@ -80,10 +88,13 @@ async def dial_upstream(
         Nothing is left open.
     """
     seconds = mesh.config.limits.connect_seconds
+    # A link-local address is one of an interface, and ours leads over another.
+    source = connection.source.host if as_caller else None
+    source = None if source is None or "%" in source else source
     sock = None
     try:
         with trio.move_on_after(seconds):
-            sock = await dial.dial(addresses, port)
+            sock = await dial.dial(addresses, port, source)
     except OSError as error:
         outcome = _DIAL_OUTCOMES.get(error.errno, Outcome.UPSTREAM_UNREACHABLE)
         raise Refused(outcome, str(error)) from None

@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from sidecar.assembly import listeners_of
 from sidecar.binding import place
 from sidecar.net import listen
+from sidecar.net.transparent import make_transparent
 from sidecar.supervisor.welcome import Inherited
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ class SlotSockets:
         if not self._closed:
             return
         with ExitStack() as made:
-            self._bound = tuple(
-                evolve(
-                    each,
-                    sock=made.enter_context(listen.bind_beside(each.listener.listen)),
-                )
-                for each in self._bound
-            )
+            fresh = []
+            for each in self._bound:
+                sock = made.enter_context(listen.bind_beside(each.listener.listen))
+                if each.listener.transparent:
+                    make_transparent(sock)
+                fresh.append(evolve(each, sock=sock))
+            self._bound = tuple(fresh)
             made.pop_all()
         self._closed = False
 
@@ -91,6 +92,8 @@ def bind_slots(config: Config, count: int, stack: ExitStack) -> list[SlotSockets
             slot.append(Bound(direction, evolve(listener, listen=there), sock))
         with place(f"{name}.listen", listener.listen):
             for sock in sockets:
+                if listener.transparent:
+                    make_transparent(sock)
                 listen.hear(sock)
     made = [SlotSockets(slot) for slot in slots]
     for each in made:

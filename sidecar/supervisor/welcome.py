@@ -72,6 +72,7 @@ class Welcome:
                     _endpoint(each.listener.listen),
                     _destination(each.listener),
                     each.fd,
+                    each.listener.transparent,
                 ]
                 for each in self.inherited
             ],
@@ -113,11 +114,15 @@ def _destination(listener: Listener) -> Any:
 
 def _inherited(value: Any) -> Inherited:
     match value:
-        case [str(direction), [str(host), int(port)], goes, int(fd)] if (
-            direction in list(Direction)
-        ):
-            listen = Endpoint(host, port)
-            return Inherited(Direction(direction), Listener(listen, _goes(goes)), fd)
+        case [
+            str(direction),
+            [str(host), int(port)],
+            goes,
+            int(fd),
+            bool(transparent),
+        ] if direction in list(Direction):
+            listener = Listener(Endpoint(host, port), _goes(goes), transparent)
+            return Inherited(Direction(direction), listener, fd)
     raise FrameError(f"welcome: expected a listener, got {value!r:.60}")
 
 

@@ -53,6 +53,24 @@ def test_somebody_must_be_able_to_come_in_or_go_out() -> None:
     ]
 
 
+def test_only_what_comes_in_redirected_can_be_transparent() -> None:
+    there = Endpoint("127.0.0.1", 8080)
+    original, fixed = (
+        Listener(Endpoint("::", 15006), goal, transparent=True)
+        for goal in ("original", there)
+    )
+    config = Config(IDENTITY, inbound=Inbound((original,)), policy=FILE)
+    assert lines(config) == []
+    assert lines(evolve(config, inbound=Inbound((fixed,)))) == [
+        "inbound.listeners[0].transparent: TPROXY keeps the destination: write "
+        "destination: 'original', got '127.0.0.1:8080'"
+    ]
+    assert lines(Config(IDENTITY, outbound=Outbound((original,)))) == [
+        "outbound.listeners[0].transparent: only the application has callers to show "
+        "(remove it)"
+    ]
+
+
 def test_inbound_listeners_need_a_policy() -> None:
     config = Config(IDENTITY, inbound=Inbound(LISTENERS))
     (line,) = lines(config)

@@ -65,7 +65,7 @@ identity:
   crl: ca.crl
 inbound:
   listeners:
-    - {listen: "[::]:15006", destination: original}
+    - {listen: "[::]:15006", destination: original, transparent: true}
     - {listen: "0.0.0.0:8443", destination: "127.0.0.1:8080"}
   mode: strict
   ports:
@@ -124,7 +124,7 @@ def test_every_key_has_its_effect(write: Write) -> None:
         ),
         inbound=Inbound(
             listeners=(
-                Listener(Endpoint("::", 15006), "original"),
+                Listener(Endpoint("::", 15006), "original", transparent=True),
                 Listener(Endpoint("0.0.0.0", 8443), Endpoint("127.0.0.1", 8080)),
             ),
             mode=Mode.STRICT,

@@ -22,7 +22,7 @@ identity:
   name_bundle: legacy.crt
 inbound:
   listeners:
-  - {listen: "[::]:15006", destination: original}
+  - {listen: "[::]:15006", destination: original, transparent: true}
   - {listen: "0.0.0.0:8443", destination: "127.0.0.1:8080"}
   ports: {9090: {mode: permissive}, 8080: {missing_certificate: http-400, proxy_protocol: tls},
     8081: {proxy_protocol: addresses}}
@@ -60,7 +60,7 @@ def test_a_sound_configuration_is_summed_up(write: Write) -> None:
         "             expires 2026-01-08 03:04:05 UTC, in 3 days",
         "             trust domains: example.org, partner.test",
         "             peers by dns and subject: 1 root",
-        "  inbound    [::]:15006 to where it was going, strict",
+        "  inbound    [::]:15006 to where it was going, as the caller, strict",
         "             0.0.0.0:8443 to 127.0.0.1:8080, strict",
         "             port 8080: strict, HTTP 400 without a certificate, PROXY protocol "
         "with addresses and TLS",

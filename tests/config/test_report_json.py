@@ -46,8 +46,16 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
         },
         "inbound": {
             "listeners": [
-                {"listen": "[::]:15006", "destination": "original"},
-                {"listen": "0.0.0.0:8443", "destination": "127.0.0.1:8080"},
+                {
+                    "listen": "[::]:15006",
+                    "destination": "original",
+                    "transparent": True,
+                },
+                {
+                    "listen": "0.0.0.0:8443",
+                    "destination": "127.0.0.1:8080",
+                    "transparent": False,
+                },
             ],
             "mode": "strict",
             "ports": {
@@ -76,8 +84,16 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
         },
         "outbound": {
             "listeners": [
-                {"listen": "127.0.0.1:15001", "destination": "original"},
-                {"listen": "127.0.0.1:9000", "destination": "api.shop.svc:8443"},
+                {
+                    "listen": "127.0.0.1:15001",
+                    "destination": "original",
+                    "transparent": False,
+                },
+                {
+                    "listen": "127.0.0.1:9000",
+                    "destination": "api.shop.svc:8443",
+                    "transparent": False,
+                },
             ],
             "default": "deny",
             "routes": [

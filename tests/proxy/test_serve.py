@@ -199,7 +199,7 @@ async def test_without_descriptors_to_dial_with_a_connection_is_reset() -> None:
 async def test_a_bug_costs_one_connection(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def breaks(*_: object) -> None:
+    async def breaks(*_: object, **_options: object) -> None:
         await trio.lowlevel.checkpoint()
         raise RuntimeError("a bug")
 

@@ -14,6 +14,7 @@ from sidecar.proxy.outcome import Refused
 from sidecar.proxy.steps import dial_upstream, find_destination, shake_hands
 from sidecar.telemetry.labels import Direction, Outcome, Reason
 from sidecar.tls.errors import HandshakeError
+from tests.net.capabilities import no_capabilities
 from tests.support.mesh import (
     Running,
     Wire,
@@ -44,6 +45,18 @@ def new_connection() -> Connection:
 def test_a_fixed_destination_is_taken_as_it_is() -> None:
     with socket.socket() as sock:
         assert find_destination(sock, Listener(LISTEN, THERE)) == THERE
+
+
+def test_a_transparent_listener_has_the_destination_in_the_connection_itself() -> None:
+    listener = Listener(LISTEN, ORIGINAL, transparent=True)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()),
+    ):
+        sock, _ = server.accept()
+        with sock:
+            there = Endpoint(*server.getsockname())
+            assert find_destination(sock, listener, there) == there
 
 
 @pytest.mark.parametrize(
@@ -189,6 +202,29 @@ async def test_a_dial_that_is_cancelled_leaves_nothing_open(clock: MockClock) ->
         with full_backlog() as silent, trio.move_on_after(1) as scope:
             await dial_upstream([silent.host], silent.port, mesh.mesh, new_connection())
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome"),
+    [
+        ("10.0.0.9", Outcome.UPSTREAM_UNREACHABLE),
+        ("fe80::9%eth0", None),  # of an interface that leads elsewhere
+    ],
+)
+async def test_to_call_as_the_caller_takes_a_capability(
+    source: str, outcome: Outcome | None
+) -> None:
+    connection = Connection(Direction.INBOUND, Endpoint(source, 1), 0)
+    async with application() as app, running(configuration(to=THERE)) as mesh:
+        where = [app.endpoint.host], app.endpoint.port, mesh.mesh, connection
+        with no_capabilities():
+            if outcome is None:
+                (await dial_upstream(*where, as_caller=True)).close()
+                return
+            with pytest.raises(Refused) as refused:
+                await dial_upstream(*where, as_caller=True)
+    assert refused.value.outcome is outcome
+    assert "NET_ADMIN" in str(refused.value)
 
 
 # --- Handshakes

@@ -28,7 +28,7 @@ ENDPOINTS = st.builds(Endpoint, st.text(), st.integers(0, 65535))
 INHERITED = st.builds(
     Inherited,
     st.sampled_from(Direction),
-    st.builds(Listener, ENDPOINTS, ENDPOINTS | st.just(ORIGINAL)),
+    st.builds(Listener, ENDPOINTS, ENDPOINTS | st.just(ORIGINAL), st.booleans()),
     st.integers(0, 1000),
 )
 WELCOMES = st.builds(
@@ -55,7 +55,7 @@ def test_any_value_is_a_welcome_or_a_frame_error(
 
 @pytest.mark.parametrize("goes", [None, "elsewhere", ["a"], ["a", "b"], [1, 1]])
 def test_a_destination_that_is_none_is_refused(goes: Any) -> None:
-    row = ["inbound", ["::", 1], goes, 5]
+    row = ["inbound", ["::", 1], goes, 5, False]
     value = {"inherited": [row], "level": "info", "generations": {}}
     with pytest.raises(FrameError, match="a destination"):
         Welcome.from_value(value)
