@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.commands import redirect_check
 from sidecar.commands.redirect_check import DEFAULT_PATH
-from sidecar.redirect import apply, backend
+from sidecar.redirect import apply, backend, iproute
 from sidecar.redirect.model import Family
 from sidecar.redirect.options import (
     BACKEND,
@@ -25,6 +25,7 @@ from sidecar.redirect.options import (
     parse_options,
 )
 from sidecar.redirect.render import NOTHING, transition, wanted
+from sidecar.redirect.routing import Routing, steps, wanted_routing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +138,10 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = parse_options(vars(arguments), environ)
     found = _tables(environ, settings.lock_seconds)
     interfaces = backend.ipv6_addresses(_read(Path("/proc/self/net/if_inet6")))
-    for line in apply.apply(settings.redirect, found, settings.backend, interfaces):
+    routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
+    for line in apply.apply(
+        settings.redirect, found, settings.backend, interfaces, routes
+    ):
         print(line)
     if arguments.check:
         path = environ.get("PATH", DEFAULT_PATH)
@@ -150,12 +154,16 @@ def _show(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     for family in [arguments.family] if arguments.family else Family:
         print(f"# {_RESTORE[family]} --noflush")
         print(transition(NOTHING, wanted(redirect, family)), end="")
+        for step in steps(Routing(), wanted_routing(redirect)):
+            print(f"# ip -{family.version} {step.do}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     seconds = parse_lock_seconds(vars(arguments), environ)
-    for line in apply.remove(_tables(environ, seconds)):
+    found = _tables(environ, seconds)
+    routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
+    for line in apply.remove(found, routes):
         print(line)
     return 0
 

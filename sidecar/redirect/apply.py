@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from sidecar.redirect.backend import NoTables, RedirectError
+from sidecar.redirect.iproute import turns
 from sidecar.redirect.model import Backend, Family
-from sidecar.redirect.render import NOTHING, Owned, transition, wanted
+from sidecar.redirect.render import NOTHING, Owned, transitions, wanted
+from sidecar.redirect.routing import Routing, wanted_routing
 from sidecar.redirect.saved import Saved, parse_saved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sidecar.redirect.backend import Tables
+    from sidecar.redirect.iproute import Routes, Turn
     from sidecar.redirect.model import Redirect
 
 Pair = "tuple[Tables, Tables]"
@@ -60,8 +64,11 @@ def apply(
     found: Sequence[tuple[Tables, Tables]],
     only: Backend | None,
     ipv6_interfaces: Sequence[str],
+    routes: Sequence[Routes] = (),
 ) -> list[str]:
     """Put the rules of *redirect* in place, and say what was done.
+
+    With TPROXY, the routing in *routes* comes with them.
 
     Where several backends would do, it is the one that has rules already: ours, or
     else anybody's. Rules of ours in another are taken away.
@@ -70,6 +77,7 @@ def apply(
         RedirectError: It could not be done; the rules are as they were.
     """
     surveys = [_survey(pair) for pair in found]
+    routing = turns(routes, wanted_routing(redirect))
     refusals: list[RedirectError] = []
     for chosen in _candidates(surveys, only):
         changes: list[Change] = []
@@ -85,7 +93,7 @@ def apply(
             if where.owned
         ]
         try:
-            notes = _carry_out(changes, ipv6_interfaces)
+            notes = _carry_out(changes, ipv6_interfaces, routing)
         except RedirectError as error:
             refusals.append(error)
         else:
@@ -93,7 +101,9 @@ def apply(
     raise RedirectError("; ".join(map(str, refusals)))
 
 
-def remove(found: Sequence[tuple[Tables, Tables]]) -> list[str]:
+def remove(
+    found: Sequence[tuple[Tables, Tables]], routes: Sequence[Routes] = ()
+) -> list[str]:
     """Take away whatever is ours, in every backend, and say what was done.
 
     Raises:
@@ -104,7 +114,8 @@ def remove(found: Sequence[tuple[Tables, Tables]]) -> list[str]:
     if not readable:
         raise RedirectError("; ".join(_refusals(surveys)))
     changes = [Change(each, NOTHING) for each in readable if each.owned]
-    return _carry_out(changes, ()) or ["nothing to remove"]
+    routing = turns(routes, Routing())
+    return _carry_out(changes, (), routing) or ["nothing to remove"]
 
 
 def _survey(pair: tuple[Tables, Tables]) -> tuple[Surveyed, Surveyed]:
@@ -155,37 +166,77 @@ def _candidates(
     return ours[:1] or anybodys[:1] or usable
 
 
-def _carry_out(changes: Sequence[Change], ipv6_interfaces: Sequence[str]) -> list[str]:
-    """Make all of *changes*, or none.
+def _carry_out(
+    changes: Sequence[Change],
+    ipv6_interfaces: Sequence[str],
+    routing: Sequence[Turn] = (),
+) -> list[str]:
+    """Make all of *changes* and turn the routing, or do nothing.
+
+    Routes come before the rules that need them, and go after.
 
     Raises:
         RedirectError: One failed; those before it were undone.
     """
-    done: list[Change] = []
+    undo: list[Callable[[], list[str]]] = []
     said: list[str] = []
     try:
+        for turn in routing:
+            if turn.after:
+                said += _turn(turn, ipv6_interfaces, undo)
         for change in changes:
             try:
                 _make(change)
             except NoTables as error:
                 said.append(_without_ipv6(change, error, ipv6_interfaces))
             else:
-                done.append(change)
+                undo.append(partial(_undo, change))
                 said.append(str(change))
+        for turn in routing:
+            if not turn.after:
+                said += _turn(turn, ipv6_interfaces, undo)
     except BaseException as error:
-        failures = _undo(done)
+        failures = [each for back in reversed(undo) for each in back()]
         if failures and isinstance(error, RedirectError):
             raise RedirectError("; ".join([str(error), *failures])) from None
         raise
     return said
 
 
+def _turn(
+    turn: Turn, ipv6_interfaces: Sequence[str], undo: list[Callable[[], list[str]]]
+) -> list[str]:
+    try:
+        turn.make()
+    except RedirectError as error:
+        if turn.routes.family is Family.IPV6 and turn.after and not ipv6_interfaces:
+            return [f"ipv6: no routing of answers ({error}), and the pod no address"]
+        raise
+    undo.append(turn.undo)
+    return [str(turn)]
+
+
 def _make(change: Change) -> None:
+    """Make *change*, or nothing of it.
+
+    Raises:
+        RedirectError: It failed.
+    """
     if isinstance(change.where.saved, RedirectError):
         raise change.where.saved
     before = change.where.owned
-    if not before.same_as(change.after):
-        change.where.tables.write(transition(before, change.after))
+    if before.same_as(change.after):
+        return
+    tables = change.where.tables
+    done: list[str] = []
+    try:
+        for table, text in transitions(before, change.after).items():
+            tables.write(text)
+            done.append(table)
+    except RedirectError as error:
+        if failures := _write_back(change, done):
+            raise RedirectError("; ".join([str(error), *failures])) from None
+        raise
 
 
 def _without_ipv6(
@@ -208,16 +259,22 @@ def _without_ipv6(
     return f"ipv6: this kernel has no tables for it ({error}), and the pod no address"
 
 
-def _undo(done: Sequence[Change]) -> list[str]:
+def _undo(change: Change) -> list[str]:
     """Put back what was there before; say what could not be."""
+    before = change.where.owned
+    if before.same_as(change.after):
+        return []
+    return _write_back(change, [*transitions(before, change.after)])
+
+
+def _write_back(change: Change, done: Sequence[str]) -> list[str]:
+    """Undo *change* in the tables where it is *done*; say what could not be."""
+    tables = change.where.tables
+    back = transitions(change.after, change.where.owned)
     failures = []
-    for change in reversed(done):
-        before = change.where.owned
-        if before.same_as(change.after):
-            continue
-        tables = change.where.tables
+    for table in reversed(done):
         try:
-            tables.write(transition(change.after, before))
+            tables.write(back[table])
         except RedirectError as error:
             failures.append(f"and the rules of {tables.family} stay changed: {error}")
     return failures

@@ -34,6 +34,10 @@ _REMEDIES: Final = (
         "wait longer: --lock-seconds",
     ),
     (re.compile(r"Read-only file system", re.IGNORECASE), "mount an emptyDir on /run"),
+    (
+        re.compile(r"\bTPROXY\b|SIDECAR_TPROXY|SIDECAR_MARKS"),
+        "load xt_TPROXY, xt_connmark and xt_conntrack on the node, or leave tproxy",
+    ),
 )
 _NET_ADMIN: Final = 1 << 12  # linux/capability.h
 

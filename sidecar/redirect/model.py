@@ -31,6 +31,16 @@ class Backend(StrEnum):
     """``iptables`` without a suffix, where it has no siblings: whichever it is."""
 
 
+class InboundMode(StrEnum):
+    """How what comes into the pod gets to the sidecar."""
+
+    REDIRECT = "redirect"
+    """Its destination is changed; the application sees the sidecar as its caller."""
+    TPROXY = "tproxy"
+    """It is handed over as it is, to a listener with ``transparent: true``, and the
+    application sees the caller's address."""
+
+
 @frozen(order=True)
 class Ports:
     """A port, or a range of them, both ends included."""
@@ -60,6 +70,7 @@ class Redirect:
     all of that family is included: a list of IPv4 networks is no way round by IPv6.
     """
 
+    inbound_mode: InboundMode = InboundMode.REDIRECT
     inbound_port: int = 15006
     outbound_port: int = 15001
     health_ports: tuple[Ports, ...] = (Ports(15020, 15020),)

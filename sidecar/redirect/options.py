@@ -52,6 +52,12 @@ class Option:
 
 
 OPTIONS: Final = (
+    Option(
+        "inbound_mode",
+        "MODE",
+        "redirect",
+        "redirect, or tproxy for a listener with `transparent: true`",
+    ),
     Option("inbound_port", "PORT", "15006", "the sidecar's inbound listener"),
     Option("outbound_port", "PORT", "15001", "the sidecar's outbound listener"),
     Option(
@@ -109,6 +115,7 @@ def parse_options(
     """
     reader = _Reader(given, environ)
     redirect = Redirect(
+        inbound_mode=reader.read("inbound_mode", values.inbound_mode),
         inbound_port=reader.read("inbound_port", values.port),
         outbound_port=reader.read("outbound_port", values.port),
         health_ports=reader.read("health_ports", values.port_list),

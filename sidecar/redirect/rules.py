@@ -6,11 +6,12 @@ The first rule that fits decides: RETURN leaves the connection as it is.
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sidecar.redirect.model import Family
 
@@ -28,6 +29,22 @@ _LOOPBACK: Final[dict[Family, Network]] = {
 }
 
 
+class Handling(Enum):
+    """What becomes of a packet that a rule fits."""
+
+    PASS = auto()
+    """It goes on as it is, and no later rule is asked."""
+    REDIRECT = auto()
+    """It goes to a port of this pod, whatever its destination."""
+    TPROXY = auto()
+    """It goes to who listens on a port, with the destination that it has."""
+    DROP = auto()
+    MARK_CONNECTION = auto()
+    """Its connection is one whose answers stay in the pod."""
+    MARK_ANSWER = auto()
+    """It is such an answer."""
+
+
 @frozen
 class Rule:
     """One rule. What is None or empty is not asked about.
@@ -35,11 +52,18 @@ class Rule:
     Attributes:
         why: What it is for: ``sidecar/WHY`` is its comment in the kernel.
         to_port: Where the connection is turned to; None lets it pass by.
+        handling: What becomes of it; by default that which *to_port* says.
         elsewhere: Fits only what goes to no address of this pod.
+        foreign: Fits only what comes from no address of this pod.
+        answer: Fits only packets against the direction of their connection.
+        on_another: Fits only the first packet of a connection whose addresses and
+            ports are those of one that is there.
+        marked: Fits only connections with our mark.
     """
 
     why: str
     to_port: int | None = None
+    handling: Handling = field()
     destination: Network | None = None
     elsewhere: bool = False
     in_interface: str | None = None
@@ -47,6 +71,14 @@ class Rule:
     uid: int | None = None
     gid: int | None = None
     ports: tuple[Ports, ...] = ()
+    foreign: bool = False
+    answer: bool = False
+    on_another: bool = False
+    marked: bool = False
+
+    @handling.default
+    def _by_port(self) -> Handling:
+        return Handling.PASS if self.to_port is None else Handling.REDIRECT
 
 
 def inbound(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
@@ -60,6 +92,59 @@ def inbound(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
     carried on: to other pods, or to what listens on loopback alone. Let by, the
     kernel drops it, as it would have without us.
     """
+    return _inbound(redirect, family, Handling.REDIRECT)
+
+
+def tproxy(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
+    """Give the rules for what comes into the pod, where it keeps its destination.
+
+    They are in the mangle table, which every packet meets, in both directions and on
+    every interface: what stays in the pod passes, and so do answers to what the pod
+    asked. All others go on meeting them after the connection is made: the last
+    packet of a handshake under SYN cookies would else find the application.
+    """
+    return (
+        Rule("within-the-pod", in_interface="lo"),
+        Rule("answer", answer=True),
+        *_inbound(redirect, family, Handling.TPROXY),
+    )
+
+
+def marks() -> tuple[Rule, ...]:
+    """Give the rules that keep the application's answers to the inbound leg here.
+
+    They are addressed to the caller, who has no such connection. What calls over the
+    loopback interface from a foreign address is the inbound leg. It has the caller's
+    address and a port of its own; should the caller itself have that port, both
+    connections would have the same ends, and the one that is there comes first.
+    """
+    return (
+        Rule(
+            "not-into-another",
+            handling=Handling.DROP,
+            out_interface="lo",
+            foreign=True,
+            on_another=True,
+        ),
+        Rule(
+            "inbound-leg",
+            handling=Handling.MARK_CONNECTION,
+            out_interface="lo",
+            foreign=True,
+        ),
+        Rule(
+            "answer-to-inbound-leg",
+            handling=Handling.MARK_ANSWER,
+            answer=True,
+            marked=True,
+        ),
+    )
+
+
+def _inbound(
+    redirect: Redirect, family: Family, handling: Handling
+) -> tuple[Rule, ...]:
+    port = redirect.inbound_port
     return (
         Rule("not-for-this-pod", elsewhere=True),
         Rule("loopback-from-outside", destination=_LOOPBACK[family]),
@@ -70,7 +155,7 @@ def inbound(redirect: Redirect, family: Family) -> tuple[Rule, ...]:
         *_passing("health", redirect.health_ports),
         *_passing("excluded-port", redirect.exclude_inbound_ports),
         *(
-            Rule("to-inbound", redirect.inbound_port, ports=ports)
+            Rule("to-inbound", port, handling, ports=ports)
             for ports in _chunks_or_all(redirect.include_inbound_ports)
         ),
     )

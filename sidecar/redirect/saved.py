@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from sidecar.redirect.render import OWN_CHAINS, Owned
+from sidecar.redirect.render import TABLES, Owned
 from sidecar.redirect.words import target
 
 _HOOKS: Final = ("PREROUTING", "OUTPUT")
@@ -37,14 +37,14 @@ def parse_saved(text: str) -> Saved:
             table = line[1:].strip()
         elif kind == ":" and len(words) > 1:
             chain = words[0][1:]
-            if table == "nat" and chain in OWN_CHAINS:
+            if TABLES.get(chain) == table:
                 chains[chain] = []
             else:
                 foreign = foreign or words[1] == "-"  # no policy: somebody made it
         elif words[:1] == ["-A"] and len(words) > 1:
-            if table == "nat" and words[1] in chains:
+            if TABLES.get(words[1]) == table and words[1] in chains:
                 chains[words[1]].append(line)
-            elif table == "nat" and words[1] in _HOOKS and target(line) in OWN_CHAINS:
+            elif words[1] in _HOOKS and TABLES.get(target(line) or "") == table:
                 jumps.append(line)
             else:
                 foreign = True

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.redirect.model import Backend, Network, Ports
+from sidecar.redirect.model import Backend, InboundMode, Network, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,14 @@ def backend(text: str) -> Backend | None:
         raise ValueError(
             f"one of 'auto', 'nft', 'legacy', 'plain', got {_shown(text)}"
         ) from None
+
+
+def inbound_mode(text: str) -> InboundMode:
+    """Read how connections come in."""
+    try:
+        return InboundMode(text)
+    except ValueError:
+        raise ValueError(f"one of 'redirect', 'tproxy', got {_shown(text)}") from None
 
 
 def seconds(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from sidecar.redirect import rules
-from sidecar.redirect.model import Family
+from sidecar.redirect.model import Family, InboundMode
 
 if TYPE_CHECKING:
     from sidecar.redirect.model import Redirect
@@ -50,6 +50,15 @@ OPTIONS: dict[str, dict[str, str]] = {
     "ranges-count-twice": {
         "include_outbound_ports": ",".join(f"{n}00-{n}50" for n in range(10, 19))
     },
+    "tproxy": {"inbound_mode": "tproxy"},
+    "tproxy-and-everything-inbound": {
+        "inbound_mode": "tproxy",
+        "inbound_port": "16006",
+        "health_ports": "16020",
+        "include_inbound_ports": "8000-8999",
+        "exclude_inbound_ports": "8022",
+        "exclude_interfaces": "net1",
+    },
     "everything": {
         "inbound_port": "16006",
         "outbound_port": "16001",
@@ -81,6 +90,7 @@ class Packet:
     uid: int | None = None
     gid: int = 0
     protocol: str = "tcp"
+    answer: bool = False
 
 
 POD = ("10.0.0.5", "fd00::5")
@@ -184,11 +194,10 @@ def rule_for(packet: Packet, redirect: Redirect, family: Family) -> Rule | None:
     """Find the first rule that fits; None where the packet meets none."""
     if packet.protocol != "tcp":  # the jumps into our chains take TCP alone
         return None
-    chain = (
-        rules.inbound(redirect, family)
-        if packet.uid is None
-        else rules.outbound(redirect, family)
+    inbound = (
+        rules.tproxy if redirect.inbound_mode is InboundMode.TPROXY else rules.inbound
     )
+    chain = (inbound if packet.uid is None else rules.outbound)(redirect, family)
     return next((rule for rule in chain if _fits(rule, packet, family)), None)
 
 
@@ -197,6 +206,7 @@ def _fits(rule: Rule, packet: Packet, family: Family) -> bool:
     interface = rule.in_interface if packet.uid is None else rule.out_interface
     return (
         (rule.destination is None or address in rule.destination)
+        and (packet.answer or not rule.answer)
         and not (rule.elsewhere and packet.to in {POD, LOOPBACK})
         and interface in {None, packet.interface}
         and rule.uid in {None, packet.uid}

@@ -8,13 +8,15 @@ from attrs import define, field
 
 from sidecar.redirect.backend import NoTables, RedirectError
 from sidecar.redirect.model import Backend, Family
+from sidecar.redirect.routing import Routing
 
 
 @define
 class MemoryTables:
-    """Understands what `transition` writes, and takes all of it or nothing.
+    """Understands what `transition` writes, and takes all of a table or nothing.
 
-    `refuses` is what writing ends in; `unreadable` what reading does.
+    `refuses` is what writing ends in, to `jammed` or to any table; `unreadable` what
+    reading does. `chains` are those of the nat table.
     """
 
     backend: Backend
@@ -23,24 +25,31 @@ class MemoryTables:
     refuses: RedirectError | None = None
     unreadable: RedirectError | None = None
     written: int = 0
+    jammed: str | None = None
+    mangle: dict[str, list[str]] = field(factory=dict)
 
     def read(self) -> str:
         if self.unreadable is not None:
             raise self.unreadable
         hooks = {"PREROUTING": "ACCEPT", "OUTPUT": "ACCEPT"}
-        lines = ["# saved", "*nat"]
-        lines += [f":{name} {hooks.get(name, '-')} [0:0]" for name in self.chains]
-        for rules in self.chains.values():
-            lines += rules
-        return "\n".join([*lines, "COMMIT", "# done", ""])
+        lines = ["# saved"]
+        for table, chains in (("nat", self.chains), ("mangle", self.mangle)):
+            lines += [f"*{table}"]
+            lines += [f":{name} {hooks.get(name, '-')} [0:0]" for name in chains]
+            for rules in chains.values():
+                lines += rules
+            lines += ["COMMIT"]
+        return "\n".join([*lines, "# done", ""])
 
     def write(self, text: str) -> None:
-        if self.refuses is not None:
+        table, *lines, last = text.splitlines()
+        assert table in {"*nat", "*mangle"}
+        assert last == "COMMIT"
+        if self.refuses is not None and self.jammed in {None, table[1:]}:
             raise self.refuses
-        fresh = {name: list(rules) for name, rules in self.chains.items()}
-        assert text.splitlines()[0] == "*nat"
-        assert text.splitlines()[-1] == "COMMIT"
-        for line in text.splitlines()[1:-1]:
+        chains = self.chains if table == "*nat" else self.mangle
+        fresh = {name: list(rules) for name, rules in chains.items()}
+        for line in lines:
             words = line.split()
             if line.startswith(":"):
                 fresh[words[0][1:]] = []
@@ -54,8 +63,41 @@ class MemoryTables:
                 raise AssertionError(line)
         jumped = {shlex.split(rule)[-1] for rules in fresh.values() for rule in rules}
         assert all(name in fresh for name in jumped if name.startswith("SIDECAR"))
-        self.chains = fresh
+        if table == "*nat":
+            self.chains = fresh
+        else:
+            self.mangle = fresh
         self.written += 1
+
+
+@define
+class MemoryRoutes:
+    """The rules and routes of a family: lines, as `ip` shows them.
+
+    `refuses` is the beginning of a command that fails; `unreadable` makes reading fail.
+    """
+
+    family: Family
+    lines: list[str] = field(factory=list)
+    refuses: tuple[str, ...] = ()
+    unreadable: bool = False
+
+    def read(self) -> Routing:
+        if self.unreadable:
+            raise RedirectError("ip: no such family")
+        return Routing(
+            rule=any(line.startswith("rule") for line in self.lines),
+            route=any(line.startswith("route") for line in self.lines),
+        )
+
+    def run(self, command: str) -> None:
+        if command.startswith(self.refuses):
+            raise RedirectError(f"ip: no {command}")
+        what, action, rest = command.split(" ", 2)
+        if action == "add":
+            self.lines.append(f"{what} {rest}")
+        else:
+            self.lines.remove(f"{what} {rest}")
 
 
 def kernel(*backends: Backend) -> list[tuple[MemoryTables, MemoryTables]]:

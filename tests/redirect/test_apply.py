@@ -7,10 +7,10 @@ from attrs import evolve
 
 from sidecar.redirect.apply import apply, remove
 from sidecar.redirect.backend import RedirectError, Tables
-from sidecar.redirect.model import Backend, Family, Redirect
+from sidecar.redirect.model import Backend, Family, InboundMode, Redirect
 from sidecar.redirect.render import wanted
 from sidecar.redirect.saved import parse_saved
-from tests.redirect.kernel import ABSENT, BROKEN, MemoryTables, kernel
+from tests.redirect.kernel import ABSENT, BROKEN, MemoryRoutes, MemoryTables, kernel
 
 FOREIGN = "-A OUTPUT -d 10.9.0.0/16 -p tcp -j DNAT --to-destination 10.8.0.1"
 OTHER = evolve(Redirect(), proxy_uid=2000)
@@ -197,3 +197,97 @@ def test_where_nothing_can_be_read_nothing_is_done() -> None:
 
 def test_families_are_told_apart() -> None:
     assert [each.version for each in Family] == [4, 6]
+
+
+# --- With TPROXY
+
+TPROXY = Redirect(inbound_mode=InboundMode.TPROXY)
+
+
+def through(
+    found: Kernel, routes: list[MemoryRoutes], redirect: Redirect, *interfaces: str
+) -> list[str]:
+    return apply(redirect, pairs(found), None, interfaces, routes)
+
+
+def both() -> list[MemoryRoutes]:
+    return [MemoryRoutes(family) for family in Family]
+
+
+def test_tproxy_has_rules_in_two_tables_and_routing() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    assert through(found, routes, TPROXY) == [
+        "ipv4: the routing of answers in place",
+        "ipv6: the routing of answers in place",
+        "ipv4 (nft): 16 rules in place",
+        "ipv6 (nft): 16 rules in place",
+    ]
+    assert all(has(each, TPROXY) for each in found[0])
+    before = state(found)
+    assert through(found, routes, TPROXY) == [
+        "ipv4 (nft): nothing to change, 16 rules",
+        "ipv6 (nft): nothing to change, 16 rules",
+    ]
+    assert state(found) == before
+
+
+def test_one_mode_replaces_the_other_and_removing_leaves_neither() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    for redirect in (TPROXY, Redirect(), TPROXY):
+        through(found, routes, redirect)
+        assert all(has(each, redirect) for each in found[0])
+        assert all(bool(each.lines) is (redirect is TPROXY) for each in routes)
+    assert len(remove(pairs(found), routes)) == 4
+    assert not any(parse_saved(text).owned for text in state(found))
+    assert not any(each.lines for each in routes)
+    assert remove(pairs(found), routes) == ["nothing to remove"]
+
+
+@pytest.mark.parametrize("before", [None, Redirect(), OTHER])
+@pytest.mark.parametrize("family", [0, 1])
+@pytest.mark.parametrize("table", ["nat", "mangle"])
+def test_a_table_that_fails_leaves_all_of_them_as_they_were(
+    before: Redirect | None, family: int, table: str
+) -> None:
+    found, routes = kernel(Backend.NFT), both()
+    if before is not None:
+        through(found, routes, before)
+    owned = [parse_saved(each.read()).owned for each in found[0]]
+    found[0][family].refuses = BROKEN
+    found[0][family].jammed = table
+    with pytest.raises(RedirectError, match="exit status 4"):
+        through(found, routes, TPROXY)
+    assert [parse_saved(each.read()).owned for each in found[0]] == owned
+    assert not any(each.lines for each in routes)
+
+
+def test_routing_that_fails_leaves_the_rules_as_they_were() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    routes[1].refuses = ("rule add",)
+    with pytest.raises(RedirectError, match="ip: no rule add"):
+        through(found, routes, TPROXY, "eth0")
+    assert not any(each.written for each in found[0])
+    assert not any(each.lines for each in routes)
+
+
+def test_where_there_is_no_ipv6_it_needs_no_routing() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    routes[1].refuses = ("route add",)
+    said = through(found, routes, TPROXY)
+    assert said[1].startswith("ipv6: no routing of answers (ip: no route add")
+    assert has(found[0][0], TPROXY)
+
+
+def test_what_of_a_table_cannot_be_put_back_is_said() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    ipv4 = found[0][0]
+
+    class Jammed(MemoryTables):
+        def write(self, text: str) -> None:
+            if self.written:
+                raise BROKEN
+            super().write(text)
+
+    jammed = Jammed(ipv4.backend, ipv4.family)
+    with pytest.raises(RedirectError, match="the rules of ipv4 stay changed"):
+        apply(TPROXY, [(jammed, found[0][1])], None, (), routes)

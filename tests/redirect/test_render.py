@@ -6,22 +6,28 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from sidecar.redirect.model import Family, Redirect
+from sidecar.redirect.model import Family, InboundMode, Redirect
 from sidecar.redirect.options import OPTIONS, OptionsError, parse_options
-from sidecar.redirect.render import NOTHING, Owned, transition, wanted
+from sidecar.redirect.render import NOTHING, Owned, transition, transitions, wanted
 from tests.redirect import cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OURS = wanted(Redirect(), Family.IPV4)
+CHAIN = r"SIDECAR_(INBOUND|OUTBOUND|TPROXY|MARKS)"
 LINE = re.compile(
-    r"\*nat|COMMIT|:SIDECAR_(INBOUND|OUTBOUND) - \[0:0\]"
-    r"|-A (SIDECAR_(INBOUND|OUTBOUND)|PREROUTING|OUTPUT)( -d [0-9a-f:./]+)?"
+    rf"\*nat|\*mangle|COMMIT|:{CHAIN} - \[0:0\]"
+    rf"|-A ({CHAIN}|PREROUTING|OUTPUT)( -d [0-9a-f:./]+)?"
     r"( -[io] [A-Za-z0-9_.@-]+)? -p tcp( -m owner --[ug]id-owner [0-9]+)?"
-    r"( -m addrtype ! --dst-type LOCAL)?"
+    r"( -m addrtype ! --(dst|src)-type LOCAL)?( -m conntrack --ctdir REPLY)?"
+    r"( -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack ! --ctstate NEW)?"
+    r"( -m connmark --mark 0x539/0xfff)?"
     r"( -m multiport --dports [0-9:,]+)? -m comment --comment sidecar/[a-z-]+"
-    r" -j (RETURN|REDIRECT --to-ports [0-9]+|SIDECAR_INBOUND|SIDECAR_OUTBOUND)"
+    rf" -j (RETURN|DROP|REDIRECT --to-ports [0-9]+|{CHAIN}"
+    r"|TPROXY --on-port [0-9]+ --on-ip (0\.0\.0\.0|::) --tproxy-mark 0x0/0x0"
+    r"|CONNMARK --set-xmark 0x539/0xfff"
+    r"|CONNMARK --restore-mark --nfmask 0xfff --ctmask 0xfff)"
 )
 
 
@@ -102,3 +108,11 @@ def test_nothing_is_nothing_and_counts_none() -> None:
     assert (bool(NOTHING), NOTHING.count, OURS.count) == (False, 0, 10)
     assert not NOTHING.same_as(OURS)
     assert not OURS.same_as(Owned(OURS.chains, ()))
+
+
+def test_changing_the_mode_leaves_no_moment_without_rules() -> None:
+    tproxy = wanted(Redirect(inbound_mode=InboundMode.TPROXY), Family.IPV4)
+    assert [*transitions(OURS, tproxy)] == ["mangle", "nat"]
+    assert [*transitions(tproxy, OURS)] == ["nat", "mangle"]
+    text = transitions(tproxy, OURS)
+    assert "-X SIDECAR_TPROXY\n-X SIDECAR_MARKS\n" in text["mangle"]

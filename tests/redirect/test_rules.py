@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, strategies as st
 
 from sidecar.redirect import rules
-from sidecar.redirect.model import Family, Ports, Redirect
+from sidecar.redirect.model import Family, InboundMode, Ports, Redirect
 from sidecar.redirect.options import parse_options
 from tests.redirect.cases import PACKETS, rule_for
 
@@ -30,6 +31,42 @@ def test_what_becomes_of_a_packet(
     else:
         verdict = f"sidecar/{rule.why}: redirected to {rule.to_port}"
     golden(f"packet-{name}", f"# {packet.says}\n{verdict}\n")
+
+
+TPROXY = Redirect(inbound_mode=InboundMode.TPROXY)
+
+
+@pytest.mark.parametrize("name", [key for key in PACKETS if PACKETS[key].uid is None])
+def test_with_tproxy_the_same_packets_come_to_the_sidecar(name: str) -> None:
+    """But those that the kernel would take for answers, which redirection never saw."""
+    packet = PACKETS[name]
+    for family in Family:
+        redirected = rule_for(packet, Redirect(), family)
+        handed = rule_for(packet, TPROXY, family)
+        assert (redirected and redirected.why) == (handed and handed.why)
+        if handed is not None and handed.to_port:
+            assert handed.handling is rules.Handling.TPROXY
+
+
+def test_only_the_inbound_leg_and_what_answers_it_are_marked() -> None:
+    into_another, leg, answer = rules.marks()
+    assert into_another.handling is rules.Handling.DROP
+    assert evolve(into_another, on_another=False, why=leg.why) == evolve(
+        leg, handling=rules.Handling.DROP
+    )
+    assert (leg.out_interface, leg.foreign, leg.marked) == ("lo", True, False)
+    assert (answer.marked, answer.answer, answer.foreign) == (True, True, False)
+
+
+@pytest.mark.parametrize("change", [{"answer": True}, {"interface": "lo"}])
+def test_with_tproxy_answers_and_what_stays_within_the_pod_pass(
+    change: dict[str, Any],
+) -> None:
+    packet = evolve(PACKETS["another-pod-to-the-app"], **change)
+    for family in Family:
+        rule = rule_for(packet, TPROXY, family)
+        assert rule is not None
+        assert rule.handling is rules.Handling.PASS
 
 
 ports = st.builds(

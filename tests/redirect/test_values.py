@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sidecar.redirect import values
-from sidecar.redirect.model import Backend, Ports
+from sidecar.redirect.model import Backend, InboundMode, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ READERS = (
 @pytest.mark.parametrize(
     ("read", "text", "value"),
     [
+        (values.inbound_mode, "tproxy", InboundMode.TPROXY),
         (values.backend, "auto", None),
         (values.backend, "legacy", Backend.LEGACY),
         (values.seconds, "300", 300),
@@ -56,6 +57,7 @@ def test_what_is_well_written_is_read(
 @pytest.mark.parametrize(
     ("read", "text", "said"),
     [
+        (values.inbound_mode, "TPROXY", "one of 'redirect', 'tproxy'"),
         (values.backend, "nftables", "one of 'auto', 'nft', 'legacy', 'plain'"),
         (values.seconds, "301", "a number from 1 to 300, got '301'"),
         (values.seconds, "x", "a number from 1 to 300, got 'x'"),

@@ -10,9 +10,9 @@ from attrs import frozen
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.ruleset import Ruleset, parse_ruleset
 from sidecar.redirect.model import Family
-from sidecar.redirect.render import INBOUND, OUTBOUND, wanted
+from sidecar.redirect.render import TABLES, wanted
 from sidecar.redirect.saved import Saved, parse_saved
-from sidecar.redirect.words import Canonical, canonical
+from sidecar.redirect.words import Canonical, canonical, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.facts import Facts, Tables
     from sidecar.redirect.render import Owned
 
-_HOOKS: Final = {"PREROUTING": INBOUND, "OUTPUT": OUTBOUND}
 _APPLY: Final = "run `sidecar redirect apply` with these same options"
 _SHOWN: Final = 3
 """How many rules of a kind are named; past that, how many there are."""
@@ -113,9 +112,9 @@ def _judge_holder(
 ) -> Iterator[Finding]:
     family, owned = holder.tables.family, holder.saved.owned
     yield from _differences(family, owned, asked)
-    for hook, chain in _HOOKS.items():
-        ahead = list(holder.rules.takers(hook, chain))
-        if ahead and any(each.split()[1] == hook for each in owned.jumps):
+    for hook, chain in _hooks(asked):
+        ahead = list(holder.rules.takers(hook, chain, TABLES[chain]))
+        if ahead and (hook, chain) in _hooks(owned):
             yield _problem(
                 f"rules of others come before ours in {hook}: {_listed(ahead)}",
                 why="what they take never meets ours",
@@ -123,8 +122,8 @@ def _judge_holder(
                 family=family,
             )
     for each in read:
-        for hook, chain in _HOOKS.items():
-            others = list(each.rules.takers(hook, chain))
+        for hook, chain in _hooks(asked):
+            others = list(each.rules.takers(hook, chain, TABLES[chain]))
             if others and not each.saved.owned:
                 yield _problem(
                     f"ours are in the {holder.tables.backend} tables, and the"
@@ -145,10 +144,17 @@ def _judge_holder(
                 )
 
 
+def _hooks(owned: Owned) -> list[tuple[str, str]]:
+    """Give each hook that leads to a chain of ours, and the chain."""
+    return [(each.split()[1], target(each) or "") for each in owned.jumps]
+
+
 def _differences(family: Family, owned: Owned, asked: Owned) -> Iterator[Finding]:
-    for hook, chain in _HOOKS.items():
-        there = [each for each in owned.jumps if each.split()[1] == hook]
-        due = [each for each in asked.jumps if each.split()[1] == hook]
+    for chain in owned.chains.keys() - asked.chains.keys():
+        yield from _chain_differences(family, chain, owned.chains[chain], ())
+    for hook, chain in _hooks(asked):
+        there = [each for each in owned.jumps if target(each) == chain]
+        due = [each for each in asked.jumps if target(each) == chain]
         if not there:
             yield _problem(
                 f"nothing in {hook} leads to {chain}",

@@ -35,12 +35,12 @@ class Ruleset:
         """Give the rules of a chain; of one that is not there, none."""
         return self.chains.get((table, chain), ())
 
-    def takers(self, hook: str, ours: str) -> Iterator[str]:
+    def takers(self, hook: str, ours: str, table: str = "nat") -> Iterator[str]:
         """Find rules of *hook* that may end what has not yet come to the chain *ours*."""
-        for line in self.of("nat", hook):
+        for line in self.of(table, hook):
             if target(line) == ours:
                 return
-            if self._takes(line, ()):
+            if self._takes(line, (), table):
                 yield line
 
     def unfollowed(self, hook: str) -> Iterator[str]:
@@ -50,7 +50,7 @@ class Ruleset:
             if _is_tcp(line) and ("NOTRACK" in words or "--notrack" in words):
                 yield line
 
-    def _takes(self, line: str, above: tuple[str, ...]) -> bool:
+    def _takes(self, line: str, above: tuple[str, ...], table: str) -> bool:
         """Tell whether a connection of TCP that leaves the pod may end here."""
         to = target(line)
         if to in _HARMLESS or not _is_tcp(line) or _stays_inside(line):
@@ -63,7 +63,9 @@ class Ruleset:
             return not above  # out of a hook, to its policy
         if to is None or to in above:
             return False
-        return any(self._takes(each, (*above, to)) for each in self.of("nat", to))
+        return any(
+            self._takes(each, (*above, to), table) for each in self.of(table, to)
+        )
 
 
 def parse_ruleset(text: str) -> Ruleset:

@@ -6,8 +6,8 @@ from attrs import evolve
 from sidecar.redirect.doctor.facts import Facts, Tables
 from sidecar.redirect.doctor.finding import Finding, Level
 from sidecar.redirect.doctor.judge_rules import judge_rules
-from sidecar.redirect.model import Backend, Family, Ports, Redirect
-from tests.redirect.doctor.pods import HEALTHY, saved, tables, with_rules
+from sidecar.redirect.model import Backend, Family, InboundMode, Ports, Redirect
+from tests.redirect.doctor.pods import HEALTHY, saved, tables, with_options, with_rules
 
 COMMIT = "COMMIT\n"
 JUMP = "-A OUTPUT -p tcp -m comment --comment sidecar/outbound -j SIDECAR_OUTBOUND\n"
@@ -159,3 +159,27 @@ def test_a_chain_that_is_gone_is_told(chain: str) -> None:
     jump, rules, _ = problems(facts)
     assert jump.what.endswith(f"leads to {chain}")
     assert "missing" in rules.what
+
+
+def test_with_tproxy_the_rules_of_both_tables_are_looked_at() -> None:
+    tproxy = Redirect(inbound_mode=InboundMode.TPROXY)
+    facts = with_options(tproxy)
+    assert [each.what for each in judge_rules(facts)] == [
+        "16 rules, in order (nft)"
+    ] * 2
+    assert only(with_rules(facts, "--ctdir REPLY -m comment", "-m comment")).startswith(
+        "the rules of SIDECAR_TPROXY are not those of these options: 1 missing: "
+    )
+    taker = "-A PREROUTING -p tcp -j ACCEPT\n"
+    jump = "-A PREROUTING -p tcp -m comment --comment sidecar/inbound"
+    assert only(with_rules(facts, jump, taker + jump)).startswith(
+        "rules of others come before ours in PREROUTING: `-A PREROUTING -p tcp -j ACC"
+    )
+
+
+def test_rules_of_another_mode_that_were_left_are_told() -> None:
+    tproxy = Redirect(inbound_mode=InboundMode.TPROXY)
+    facts = evolve(HEALTHY, tables=tables(tproxy))
+    said = " ".join(each.what for each in problems(facts))
+    assert "nothing in PREROUTING leads to SIDECAR_INBOUND" in said
+    assert "the rules of SIDECAR_TPROXY are not those of these options: 6" in said
