@@ -8,7 +8,7 @@ from bench.proxies.envoy import Envoy
 from bench.proxies.ghostunnel import Ghostunnel
 from bench.proxies.haproxy import Haproxy
 from bench.proxies.nginx import Nginx
-from bench.proxies.sidecar import Sidecar
+from bench.proxies.sidecar import Sidecar, TwoWorkers
 from bench.proxies.stunnel import Stunnel
 
 if TYPE_CHECKING:
@@ -18,5 +18,13 @@ OURS: Final = Sidecar.name
 
 PROXIES: Final[dict[str, Proxy]] = {
     proxy.name: proxy
-    for proxy in (Sidecar(), Envoy(), Nginx(), Haproxy(), Stunnel(), Ghostunnel())
+    for proxy in (
+        Sidecar(),
+        TwoWorkers(),
+        Envoy(),
+        Nginx(),
+        Haproxy(),
+        Stunnel(),
+        Ghostunnel(),
+    )
 }

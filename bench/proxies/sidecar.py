@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from bench.ports import free_port
 from bench.proxies.openssl_defaults import with_default
@@ -23,6 +23,8 @@ class Sidecar(Proxy):
 
     name = "sidecar"
     checks = "SPIFFE ID"
+    workers: ClassVar[int] = 1
+    """How many processes carry connections."""
     # Files that have changed in the second before a start, it reads once more, in case
     # they were being written. Nobody's are that new, but a benchmark's.
     settle_seconds = 1.2
@@ -43,12 +45,14 @@ class Sidecar(Proxy):
             "routes": [route],
         }
         own = site.certificates.client
-        return _command(site, "client", {**_common(site, own), "outbound": outbound})
+        return _command(
+            site, "client", {**self._common(site, own), "outbound": outbound}
+        )
 
     def server(self, site: Site) -> Command:
         self.write_policy(site)
         server = {
-            **_common(site, site.certificates.server),
+            **self._common(site, site.certificates.server),
             "inbound": {"listeners": [_listener(site.crossing, site.application)]},
             "policy": POLICY,
         }
@@ -69,28 +73,35 @@ class Sidecar(Proxy):
         }
         site.write(POLICY, json.dumps({"default": "deny", "rules": [rule]}))
 
+    def _common(self, site: Site, own: Workload) -> dict[str, Any]:
+        return {
+            "identity": {
+                "certificate_chain": str(own.chain),
+                "private_key": str(own.key),
+                "trust_bundles": {"example.org": str(site.certificates.bundle)},
+            },
+            "tls": {"groups": [GROUP]},
+            "workers": self.workers,
+            "limits": {"connections": site.setting.connections + 64},
+            # The others write no line for a connection either, unless it fails.
+            "log": {"access": "failures"},
+            "drain": {"deadline_seconds": 1},
+            "admin": {"listen": f"127.0.0.1:{free_port()}"},
+            "telemetry": {"listen": f"127.0.0.1:{free_port()}"},
+        }
+
+
+class TwoWorkers(Sidecar):
+    """Ours with two processes on each side, and a supervisor over them."""
+
+    name = "sidecar-2"
+    workers = 2
+
 
 def _listener(listen: int, destination: int) -> dict[str, str]:
     return {
         "listen": f"127.0.0.1:{listen}",
         "destination": f"127.0.0.1:{destination}",
-    }
-
-
-def _common(site: Site, own: Workload) -> dict[str, Any]:
-    return {
-        "identity": {
-            "certificate_chain": str(own.chain),
-            "private_key": str(own.key),
-            "trust_bundles": {"example.org": str(site.certificates.bundle)},
-        },
-        "tls": {"groups": [GROUP]},
-        "limits": {"connections": site.setting.connections + 64},
-        # The others write no line for a connection either, unless it fails.
-        "log": {"access": "failures"},
-        "drain": {"deadline_seconds": 1},
-        "admin": {"listen": f"127.0.0.1:{free_port()}"},
-        "telemetry": {"listen": f"127.0.0.1:{free_port()}"},
     }
 
 

@@ -50,7 +50,7 @@ def test_the_quick_form_measures_the_sidecar(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--only=enovy"], "bench: --only: must be of sidecar, envoy,"),
+        (["--only=enovy"], "bench: --only: must be of sidecar, sidecar-2, envoy,"),
         (["--work=bulk"], "bench: --work: must be of download, upload,"),
         (["--against=sidecar"], "invalid choice: 'sidecar'"),
     ],
