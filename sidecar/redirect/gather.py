@@ -66,10 +66,11 @@ def gather(wish: Wish) -> Facts:
     deadline = _Deadline(time.monotonic() + wish.seconds)
     listeners = tuple(read_listeners())
     interfaces = backend.ipv6_addresses(_read(_PROC / "self/net/if_inet6"))
-    families = (Family.IPV4, Family.IPV6) if interfaces else (Family.IPV4,)
+    routes = _routes()
+    families = _families(routes, interfaces)
     tables, unseen = _tables(wish.path, deadline)
     with ExitStack() as stack:
-        probing = _Probing(wish.redirect, _routes(), deadline)
+        probing = _Probing(wish.redirect, routes, deadline)
         if wish.before_start:
             probing.stand_in(stack, families)
         probes = tuple(probe for family in families for probe in probing.probes(family))
@@ -78,6 +79,7 @@ def gather(wish: Wish) -> Facts:
         wish.redirect,
         tables,
         unseen,
+        families,
         interfaces,
         os.getpid(),
         os.geteuid(),
@@ -130,6 +132,18 @@ def _processes() -> Iterator[Process]:
         process = parse_process(int(folder.name), *texts)
         if process is not None:
             yield process
+
+
+def _families(
+    routes: Sequence[Route], ipv6_interfaces: Sequence[str]
+) -> tuple[Family, ...]:
+    """Tell which protocols the pod speaks; a pod without a network is one of IPv4.
+
+    No file tells IPv4 addresses as simply, but with one comes a route.
+    """
+    ipv6 = (Family.IPV6,) if ipv6_interfaces else ()
+    ipv4 = any(each.to.version == 4 and each.interface != "lo" for each in routes)
+    return (Family.IPV4, *ipv6) if ipv4 or not ipv6 else ipv6
 
 
 def _routes() -> tuple[Route, ...]:

@@ -241,6 +241,15 @@ def test_without_ipv6_nothing_is_said_of_it(
     }
 
 
+def test_without_ipv4_nothing_is_asked_of_it(captured: Namespace) -> None:
+    captured.ip("-4", "address", "flush", "dev", "eth0")
+    report = check(captured, "--before-start")
+    assert report.ok, report
+    assert report.proven
+    assert report.said("note", "listener", "ipv4") == []
+    assert len(report.said("note", "listener", "ipv6")) == 2
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_rule_that_is_gone_is_found_and_so_is_what_it_does(
     patient: Namespace, backend: Backend, family: str

@@ -113,6 +113,7 @@ class Facts:
         redirect: What the options ask for.
         tables: What iptables-save says; empty where it could not be asked.
         tables_unseen: Why it could not.
+        families: Those in which the pod can be reached; at least one.
         ipv6_interfaces: Which have an address of IPv6; loopback does not count.
         uid: Of this process, as is gid.
         processes: Those that are to be seen.
@@ -124,6 +125,7 @@ class Facts:
     redirect: Redirect
     tables: tuple[Tables, ...]
     tables_unseen: str
+    families: tuple[Family, ...]
     ipv6_interfaces: tuple[str, ...]
     pid: int
     uid: int

@@ -54,7 +54,6 @@ def judge_guards(facts: Facts) -> Iterator[Finding]:
 
 
 def _listeners(config: Config, redirect: Redirect, facts: Facts) -> Iterator[Finding]:
-    families = [Family.IPV4, *([Family.IPV6] if facts.ipv6_interfaces else [])]
     for direction, listeners, port in (
         ("inbound", config.inbound.listeners, redirect.inbound_port),
         ("outbound", config.outbound.listeners, redirect.outbound_port),
@@ -62,7 +61,7 @@ def _listeners(config: Config, redirect: Redirect, facts: Facts) -> Iterator[Fin
         inbound = direction == "inbound"
         lacking = [
             family
-            for family in families
+            for family in facts.families
             if not any(_meets(each, family, port, inbound) for each in listeners)
         ]
         if not lacking:

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.sockets import LOOPBACK, listeners_at
-from sidecar.redirect.model import Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sidecar.redirect.doctor.facts import Facts
+    from sidecar.redirect.model import Family
 
 _problem = partial(Finding, Check.LISTENER, Level.PROBLEM)
 
 
 def judge_listeners(facts: Facts) -> Iterator[Finding]:
     """Judge both listeners, in each family that the pod has."""
-    for family in Family:
-        if family is Family.IPV6 and not facts.ipv6_interfaces:
-            continue
+    for family in facts.families:
         yield _judge(facts, family, outside=False)
         yield _judge(facts, family, outside=True)
 

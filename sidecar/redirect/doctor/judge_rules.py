@@ -85,8 +85,8 @@ def _judge_family(facts: Facts, family: Family) -> Iterator[Finding]:
 
 
 def _missing(facts: Facts, family: Family, tables: Sequence[Tables]) -> Finding:
-    interfaces = ", ".join(facts.ipv6_interfaces)
-    absent = all(each.absent for each in tables)
+    if family not in facts.families:
+        return _note("there are no rules, and the pod has no address", family=family)
     if family is Family.IPV4:
         return _problem(
             "there are no rules of ours",
@@ -94,8 +94,8 @@ def _missing(facts: Facts, family: Family, tables: Sequence[Tables]) -> Finding:
             remedy=_APPLY,
             family=family,
         )
-    if not interfaces:
-        return _note("there are no rules, and the pod has no address", family=family)
+    interfaces = ", ".join(facts.ipv6_interfaces)
+    absent = all(each.absent for each in tables)
     return _problem(
         f"IPv6 is open: no rules of ours, and there are addresses on {interfaces}",
         why="what is sent over IPv6, or comes in by it, goes past the sidecar",

@@ -94,6 +94,7 @@ PROBES = tuple(
     for family in Family
     for aim in (Aim.CAPTURED, Aim.PROXY, Aim.OWN_ADDRESS, Aim.LOOPBACK)
 )
+V4_ONLY = (Family.IPV4,)
 PROCESSES = (
     Process(1, 0, "pause", 65535, 65535, ("/pause",), "/pause"),
     Process(
@@ -115,6 +116,7 @@ HEALTHY = Facts(
     redirect=Redirect(),
     tables=tables(Redirect()),
     tables_unseen="",
+    families=tuple(Family),
     ipv6_interfaces=("eth0",),
     pid=20,
     uid=0,

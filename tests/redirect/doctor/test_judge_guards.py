@@ -22,7 +22,7 @@ from sidecar.redirect.doctor.facts import Intent
 from sidecar.redirect.doctor.finding import Finding, Level
 from sidecar.redirect.doctor.judge_guards import judge_guards
 from sidecar.redirect.options import parse_options
-from tests.redirect.doctor.pods import CONFIG, HEALTHY
+from tests.redirect.doctor.pods import CONFIG, HEALTHY, V4_ONLY
 
 PORTS = {
     8080: PortSettings(Mode.STRICT),
@@ -198,7 +198,7 @@ def test_a_listener_for_one_family_alone_is_told(
 def test_the_inbound_listener_is_not_on_loopback(host: str, fine: bool) -> None:
     listen = Listener(Endpoint(host, 15006), "original")
     config = evolve(CONFIG, inbound=Inbound((listen,)))
-    facts = evolve(HEALTHY, ipv6_interfaces=(), intent=Intent(config, Policy()))
+    facts = evolve(HEALTHY, families=V4_ONLY, intent=Intent(config, Policy()))
     problems = said(Level.PROBLEM, list(judge_guards(facts)))
     assert (problems == []) is fine
 

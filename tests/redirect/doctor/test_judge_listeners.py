@@ -16,7 +16,7 @@ def test_a_sidecar_that_listens_is_fine_in_both_families() -> None:
 
 def test_without_ipv6_nobody_has_to_listen_there() -> None:
     sockets = (listener("127.0.0.1", 15001), listener("0.0.0.0", 15006))
-    facts = evolve(HEALTHY, ipv6_interfaces=(), sockets=sockets)
+    facts = evolve(HEALTHY, families=(Family.IPV4,), sockets=sockets)
     assert [each.level for each in judge_listeners(facts)] == [Level.OK] * 2
 
 

@@ -55,8 +55,10 @@ def test_missing_rules_are_told_for_each_family() -> None:
 
 
 def test_without_an_address_nothing_is_open() -> None:
-    facts = evolve(HEALTHY, tables=EMPTY, ipv6_interfaces=())
+    facts = evolve(HEALTHY, tables=EMPTY, families=(Family.IPV4,))
     assert [each.level for each in problems(facts)] == [Level.PROBLEM, Level.NOTE]
+    facts = evolve(HEALTHY, tables=EMPTY, families=(Family.IPV6,))
+    assert [each.level for each in problems(facts)] == [Level.NOTE, Level.PROBLEM]
 
 
 def test_without_ipv6_tables_the_node_has_to_do_something() -> None:
