@@ -20,6 +20,7 @@ from sidecar.redirect.call import (
     source_towards,
 )
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service, Tables
+from sidecar.redirect.doctor.judge_guards import names_of
 from sidecar.redirect.doctor.processes import parse_process
 from sidecar.redirect.doctor.sockets import LOOPBACK
 from sidecar.redirect.doctor.targets import (
@@ -29,6 +30,7 @@ from sidecar.redirect.doctor.targets import (
     parse_ipv4_routes,
     parse_ipv6_routes,
 )
+from sidecar.redirect.look_up import look_up
 from sidecar.redirect.model import Family
 from sidecar.redirect.socket_lists import read_listeners
 
@@ -69,12 +71,14 @@ def gather(wish: Wish) -> Facts:
     routes = _routes()
     families = _families(routes, interfaces)
     tables, unseen = _tables(wish.path, deadline)
+    names = names_of(wish.intent.config, wish.redirect) if wish.intent else ()
     with ExitStack() as stack:
         probing = _Probing(wish.redirect, routes, deadline)
         if wish.before_start:
             probing.stand_in(stack, families)
         probes = tuple(probe for family in families for probe in probing.probes(family))
         services = tuple(probing.service(each) for each in wish.services)
+    addresses = look_up(names, deadline.left) if names else {}
     return Facts(
         wish.redirect,
         tables,
@@ -90,6 +94,7 @@ def gather(wish: Wish) -> Facts:
         services,
         wish.before_start,
         wish.intent,
+        addresses,
     )
 
 

@@ -6,9 +6,10 @@ import os
 
 from attrs import evolve
 
-from sidecar.config.model import Endpoint
+from sidecar.config.model import Config, Endpoint, Identity, Outbound, Route
+from sidecar.policy.model import Policy
 from sidecar.redirect.call import listening
-from sidecar.redirect.doctor.facts import Aim, Fate
+from sidecar.redirect.doctor.facts import Aim, Fate, Intent
 from sidecar.redirect.gather import Wish, gather
 from sidecar.redirect.options import parse_options
 from tests.support.ports import free_port
@@ -71,3 +72,10 @@ def test_standing_in_needs_the_ports_only_meanwhile() -> None:
     assert NOWHERE.outbound_port not in [each.local.port for each in facts.sockets]
     with listening("127.0.0.1", NOWHERE.outbound_port) as listener:
         assert listener is not None
+
+
+def test_names_of_routes_are_looked_up() -> None:
+    route = Route("api", ("localhost",))
+    config = Config(Identity(), outbound=Outbound(routes=(route,)))
+    facts = gather(evolve(WISH, intent=Intent(config, Policy())))
+    assert facts.addresses.keys() == {"localhost"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.config.model import Config, Endpoint
     from sidecar.policy.model import Policy
     from sidecar.redirect.doctor.processes import Process
@@ -120,6 +122,7 @@ class Facts:
         sockets: Those of the pod that listen, before any of the doctor's did.
         before_start: The sidecar does not run yet, and that is as it should be.
         intent: None where no configuration was named.
+        addresses: Those of the host names that its routes name, as far as known.
     """
 
     redirect: Redirect
@@ -136,3 +139,4 @@ class Facts:
     services: tuple[Service, ...]
     before_start: bool = False
     intent: Intent | None = None
+    addresses: Mapping[str, tuple[str, ...]] = field(factory=dict)

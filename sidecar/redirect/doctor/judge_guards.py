@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from sidecar.config.model import ORIGINAL, Endpoint, Mode, RouteMode
@@ -43,7 +44,7 @@ def judge_guards(facts: Facts) -> Iterator[Finding]:
     ]
     for route in config.outbound.routes:
         if route.mode is RouteMode.MTLS:
-            found += _route(route, redirect)
+            found += _route(route, facts)
     yield from found
     if not any(each.level is Level.PROBLEM for each in found):
         yield Finding(
@@ -128,8 +129,8 @@ def _telemetry(config: Config, redirect: Redirect) -> Iterator[Finding]:
         )
 
 
-def _route(route: Route, redirect: Redirect) -> Iterator[Finding]:
-    name = f"the mtls route {route.name!r}"
+def _route(route: Route, facts: Facts) -> Iterator[Finding]:
+    name, redirect = f"the mtls route {route.name!r}", facts.redirect
     for port in sorted(route.ports or ()):
         if option := _lets_out(redirect, port):
             yield _problem(
@@ -140,30 +141,46 @@ def _route(route: Route, redirect: Redirect) -> Iterator[Finding]:
     if route.ports is None and redirect.exclude_outbound_ports:
         ports = _all(redirect.exclude_outbound_ports)
         yield _note(f"{name} has every port, and {ports} go past it in plain")
-    networks = [each for each in route.to if not isinstance(each, str)]
-    for network in networks:
-        yield from _network(name, network, redirect)
-    if len(networks) < len(route.to) and _narrowed(redirect):
-        names = ", ".join(each for each in route.to if isinstance(each, str))
-        yield _note(f"{name} names {names}: its addresses were not looked up here")
+    for to in route.to if _narrowed(redirect) else ():
+        addresses = facts.addresses.get(to, ()) if isinstance(to, str) else ()
+        if isinstance(to, str) and not addresses:
+            yield _note(f"{name} names {to}, which could not be looked up")
+        elif isinstance(to, str):
+            for each in addresses:
+                yield from _network(name, ip_network(each), f"{to} ({each})", redirect)
+        else:
+            yield from _network(name, to, str(to), redirect)
 
 
 def _narrowed(redirect: Redirect) -> bool:
     return bool(redirect.exclude_outbound_cidrs or redirect.include_outbound_cidrs)
 
 
-def _network(name: str, network: Network, redirect: Redirect) -> Iterator[Finding]:
+def names_of(config: Config, redirect: Redirect) -> tuple[str, ...]:
+    """Give the host names of mtls routes, where the options tell networks apart."""
+    return tuple(
+        to
+        for route in config.outbound.routes
+        if route.mode is RouteMode.MTLS and _narrowed(redirect)
+        for to in route.to
+        if isinstance(to, str)
+    )
+
+
+def _network(
+    name: str, network: Network, said: str, redirect: Redirect
+) -> Iterator[Finding]:
     for each in redirect.exclude_outbound_cidrs:
         if _covers(each, network):
             yield _problem(
-                f"--exclude-outbound-cidrs {each} lets by all of {network}, and {name}"
+                f"--exclude-outbound-cidrs {each} lets by all of {said}, and {name}"
                 " names it",
                 why=_IN_PLAIN,
-                remedy=f"take {each} out of --exclude-outbound-cidrs, or {network} out"
+                remedy=f"take {each} out of --exclude-outbound-cidrs, or {said} out"
                 " of the route",
             )
         elif _covers(network, each):
-            yield _note(f"{name} has {network}, and {each} goes past it in plain")
+            yield _note(f"{name} has {said}, and {each} goes past it in plain")
     included = [
         each
         for each in redirect.include_outbound_cidrs or ()
@@ -171,7 +188,7 @@ def _network(name: str, network: Network, redirect: Redirect) -> Iterator[Findin
     ]
     if included and not any(_covers(each, network) for each in included):
         yield _problem(
-            f"--include-outbound-cidrs does not have all of {network}, and {name}"
+            f"--include-outbound-cidrs does not have all of {said}, and {name}"
             " names it",
             why=_IN_PLAIN,
             remedy=f"add {network} to --include-outbound-cidrs",

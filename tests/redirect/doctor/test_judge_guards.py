@@ -20,7 +20,7 @@ from sidecar.config.model import (
 from sidecar.policy.model import Action, Policy, Rule
 from sidecar.redirect.doctor.facts import Intent
 from sidecar.redirect.doctor.finding import Finding, Level
-from sidecar.redirect.doctor.judge_guards import judge_guards
+from sidecar.redirect.doctor.judge_guards import judge_guards, names_of
 from sidecar.redirect.options import parse_options
 from tests.redirect.doctor.pods import CONFIG, HEALTHY, V4_ONLY
 
@@ -144,13 +144,33 @@ def test_a_network_that_is_not_included_is_told() -> None:
         assert said(Level.PROBLEM, found(config, include_outbound_cidrs=cidrs)) == []
 
 
-def test_names_are_said_not_to_be_looked_up() -> None:
-    config = routed(Route("api", (TEN, "api.shop.svc", "b.shop.svc")))
-    findings = found(config, exclude_outbound_cidrs="192.168.0.0/16")
-    assert said(Level.NOTE, findings) == [
-        "the mtls route 'api' names api.shop.svc, b.shop.svc: its addresses were not"
-        " looked up here"
+def test_a_name_is_judged_by_its_addresses() -> None:
+    plain = Route("plain", ("plain.shop.svc",), mode=RouteMode.PLAINTEXT)
+    config = routed(Route("api", ("api.shop.svc", "b.shop.svc", TEN)), plain)
+    redirect = parse_options({"exclude_outbound_cidrs": "10.96.0.0/12"}, {}).redirect
+    facts = evolve(
+        HEALTHY,
+        redirect=redirect,
+        intent=Intent(config, Policy()),
+        addresses={"api.shop.svc": ("10.96.0.9", "fd96::9")},
+    )
+    findings = list(judge_guards(facts))
+    assert said(Level.PROBLEM, findings) == [
+        "--exclude-outbound-cidrs 10.96.0.0/12 lets by all of api.shop.svc"
+        " (10.96.0.9), and the mtls route 'api' names it"
     ]
+    assert said(Level.NOTE, findings) == [
+        "the mtls route 'api' names b.shop.svc, which could not be looked up",
+        "the mtls route 'api' has 10.0.0.0/8, and 10.96.0.0/12 goes past it in plain",
+    ]
+
+
+def test_names_are_looked_up_only_where_that_tells_something() -> None:
+    plain = Route("plain", ("plain.shop.svc",), mode=RouteMode.PLAINTEXT)
+    config = routed(Route("api", ("api.shop.svc", TEN)), plain)
+    narrow = parse_options({"include_outbound_cidrs": "10.0.0.0/8"}, {}).redirect
+    assert names_of(config, narrow) == ("api.shop.svc",)
+    assert names_of(config, HEALTHY.redirect) == ()
 
 
 def test_listeners_that_the_rules_do_not_lead_to_are_told() -> None:
