@@ -12,8 +12,21 @@ from attrs import field, frozen
 
 from tests.integration.callers import wrap
 from tests.netns.greetings import MAIL_GREETING, Handler, Mail, Server, serving
+from tests.netns.invitations import answers, invitation
 from tests.netns.pods import SECONDS, Hub, Pod, PodSidecar
-from tests.netns.world import API, APP, FRONTEND, LOOPBACK, MAIL, PERMISSIVE, last
+from tests.netns.test_hostile import not_for
+from tests.netns.world import (
+    API,
+    APP,
+    EXCLUDED,
+    EXCLUDED_IN,
+    FRONTEND,
+    LOOPBACK,
+    MAIL,
+    PERMISSIVE,
+    World,
+    last,
+)
 from tests.support.pki import identity, new_authority, write_svid
 
 if TYPE_CHECKING:
@@ -46,6 +59,7 @@ class Callers(Handler):
 class Street:
     """`api` with a sidecar that TPROXY leads to, and `caller` without any."""
 
+    hub: Hub
     api: Pod
     caller: Pod
     sidecar: PodSidecar
@@ -107,13 +121,15 @@ def new_street(folder: Path, backend: Backend) -> Iterator[Street]:
         hub = Hub.new(stack)
         api, caller = hub.pod("api"), hub.pod("caller")
         words = ("--inbound-mode", "tproxy", "--backend", backend)
-        api.redirect("apply", *words, "--exclude-inbound-ports", "9999")
+        api.redirect(
+            "apply", *words, "--exclude-inbound-ports", f"{EXCLUDED},{EXCLUDED_IN}"
+        )
         started, svid = sidecar(api, folder, "+net_admin")
         served = {
             port: stack.enter_context(serving(api, port, Callers))
-            for port in (APP, ANYBODY, PERMISSIVE, 9999)
+            for port in (APP, ANYBODY, PERMISSIVE, EXCLUDED)
         }
-        yield Street(api, caller, stack.enter_context(started), svid, served)
+        yield Street(hub, api, caller, stack.enter_context(started), svid, served)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +241,7 @@ def test_an_excluded_port_is_reached_past_the_sidecar(
     street: Street, ipv6: bool
 ) -> None:
     before = street.sidecar.connections("inbound")
-    with street.caller.connect(street.api.addresses[ipv6], 9999) as sock:
+    with street.caller.connect(street.api.addresses[ipv6], EXCLUDED) as sock:
         name = sock.getsockname()[:2]
         assert line(sock) == f"{name[0]} {name[1]}"
     assert street.sidecar.connections("inbound") == before
@@ -242,6 +258,24 @@ def test_the_sidecar_s_own_ports_lead_nowhere(
             assert sock.recv(1) == b""
     if port == 15006:
         assert last(street.sidecar, outcome="loop")["detail"]
+
+
+def test_what_is_not_for_the_pod_is_not_answered(street: Street, ipv6: bool) -> None:
+    """As without TPROXY; and here, too, an honest invitation is."""
+    before = street.sidecar.connections()
+    world = World(
+        hub=street.hub,
+        pods={"hostile": street.caller},
+        api=street.sidecar,
+        frontend=street.sidecar,
+        applications={},
+        authority=new_authority(),
+        svid=street.svid,
+    )
+    to = not_for(world, ipv6=ipv6) | {"another pod": street.caller.addresses[ipv6]}
+    frames = {name: invitation(world, host) for name, host in to.items()}
+    assert answers(world, frames) == {}
+    assert street.sidecar.connections() == before
 
 
 def test_a_live_connection_is_not_disturbed_by_one_of_the_same_ends(
