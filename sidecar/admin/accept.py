@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
-from sidecar.admin.http import HttpConnection, HttpLimits
+from sidecar.admin.http import Bodies, HttpConnection, HttpLimits
 
 if TYPE_CHECKING:
     import socket
@@ -76,6 +76,7 @@ class _Server:
 
     def __init__(self, handler: Handler, limits: HttpLimits, leaving: Leaving) -> None:
         self._leaving = leaving
+        self._bodies = Bodies()
         self._handler = handler
         self._limits = limits
         self._slots = trio.Semaphore(limits.connections)
@@ -102,7 +103,11 @@ class _Server:
             await self._slots.acquire()
             stream = await _accept(listener)
             connection = HttpConnection(
-                stream, self._handler, self._limits, self._is_last_answer
+                stream,
+                self._handler,
+                self._limits,
+                self._is_last_answer,
+                self._bodies,
             )
             scope = trio.CancelScope()
             if len(self._live) + 1 >= self._limits.connections:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from sidecar.admin import wire
 from sidecar.admin.messages import Handler, Request, Response, text
@@ -44,6 +44,7 @@ class HttpLimits:
         header_bytes: The longest request line with headers that is waited for; one
             that comes in a single read may be as long as that.
         body_bytes: The longest request body.
+        bodies_bytes: All that are held at once; who brings more is asked to come back.
         request_seconds: From the first byte of a request to the last of its response.
         idle_seconds: How long a connection may wait for a request. The scrapers that
             come every 15 seconds keep theirs.
@@ -52,8 +53,16 @@ class HttpLimits:
     connections: int = 64
     header_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
+    bodies_bytes: int = 4 * 1024 * 1024
     request_seconds: float = 10.0
     idle_seconds: float = 30.0
+
+
+@define
+class Bodies:
+    """How many bytes of request bodies all connections of a listener hold."""
+
+    held: int = 0
 
 
 class HttpConnection:
@@ -61,6 +70,7 @@ class HttpConnection:
 
     Args:
         crowded: Whether connections should be given up after an answer.
+        bodies: What this connection holds together with others.
 
     Attributes:
         idle: Whether nothing of a request has come yet.
@@ -74,7 +84,10 @@ class HttpConnection:
         handler: Handler,
         limits: HttpLimits,
         crowded: Callable[[], bool] = lambda: False,
+        bodies: Bodies | None = None,
     ) -> None:
+        self._bodies = bodies or Bodies()
+        self._holds = 0
         self.idle = True
         self.waiting_since: float | None = trio.current_time()
         self._stream = stream
@@ -97,7 +110,7 @@ class HttpConnection:
         try:
             while await self._begins():
                 with trio.move_on_after(self._limits.request_seconds) as deadline:
-                    await self._answer()
+                    await self._answer_bounded()
                 if deadline.cancelled_caught:
                     await self._say_too_late()
                 # An answer that was cut off leaves nothing to go on from.
@@ -124,6 +137,13 @@ class HttpConnection:
                 self._http.receive_data(bytes(data))
                 return True
         return False
+
+    async def _answer_bounded(self) -> None:
+        try:
+            await self._answer()
+        finally:
+            self._bodies.held -= self._holds
+            self._holds = 0
 
     async def _answer(self) -> None:
         try:
@@ -156,7 +176,14 @@ class HttpConnection:
             body += event.data
             if len(body) > self._limits.body_bytes:
                 raise _too_large()
+            self._hold(len(event.data))
         return wire.request_of(head, bytes(body), _local_address(self._stream))
+
+    def _hold(self, size: int) -> None:
+        if self._bodies.held + size > self._limits.bodies_bytes:
+            raise h11.RemoteProtocolError("too many bodies", error_status_hint=503)
+        self._bodies.held += size
+        self._holds += size
 
     async def _next_event(self) -> object:
         while True:

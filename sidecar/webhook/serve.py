@@ -36,6 +36,8 @@ LIMITS: Final = HttpLimits(
     connections=100,
     # An API server takes objects of 3 MiB, and sends who asks and why with them.
     body_bytes=4 * 1024 * 1024,
+    # Within the memory that the webhook has, whoever sends them.
+    bodies_bytes=48 * 1024 * 1024,
     # Longer than an API server keeps one idle (90 s, net/http of Go): it must not
     # send a review on a connection that we are about to close.
     idle_seconds=180.0,

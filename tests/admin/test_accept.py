@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import errno
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trio.testing
 
-from sidecar.admin.accept import serve, stream_listener
+from sidecar.admin.accept import Leaving, serve, stream_listener
 from sidecar.admin.http import HttpLimits
 from sidecar.admin.messages import Request, Response, text
 from tests.admin.talking import GET, Stream, answers, echo, read_all
@@ -189,3 +190,41 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
                 await stream.send_eof()
                 assert answers(await read_all(stream))[0].status == 413
             nursery.cancel_scope.cancel()
+
+
+async def test_told_to_leave_it_has_clients_go_with_their_next_answer(
+    autojump_clock: MockClock,
+) -> None:
+    listener, leaving = MemoryListener(), Leaving()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, leaving=leaving), [listener], echo)
+        client = listener.connect()
+        await client.send_all(GET)
+        first = await read_until(client, b"GET / \n")
+        leaving.last_answers = True
+        await client.send_all(GET)
+        second = await read_all(client)
+        assert "connection" not in answers(first)[0].headers
+        assert answers(second)[0].headers["connection"] == "close"
+        leaving.accept_no_more.set()
+
+
+async def test_told_to_accept_no_more_it_ends_when_all_is_answered() -> None:
+    listener, gate, leaving = MemoryListener(), Gate(), Leaving()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, leaving=leaving), [listener], gate)
+        asking = await one_that_asks(listener)
+        silent, begun = listener.connect(), listener.connect()
+        await begun.send_all(GET[:9])
+        await trio.testing.wait_all_tasks_blocked()
+        leaving.accept_no_more.set()
+        assert await read_all(silent) == b""
+        late = listener.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        assert listener.accepted == 3
+        gate.open.set()
+        for client in (asking, begun):
+            await client.send_all(GET[9:] if client is begun else b"")
+            await client.send_eof()
+            assert answers(await read_all(client))[0].body == b"at last\n"
+        await late.aclose()

@@ -8,7 +8,7 @@ import trio.testing
 from hypothesis import given, strategies as st
 
 from sidecar.admin.accept import serve, stream_listener
-from sidecar.admin.http import HttpLimits
+from sidecar.admin.http import Bodies, HttpConnection, HttpLimits
 from sidecar.admin.messages import Request, Response, text
 from sidecar.config.model import Endpoint
 from sidecar.net import listen
@@ -401,3 +401,28 @@ async def test_who_calls_in_another_way_calls_no_address() -> None:
         await read_all(client)
     assert seen == [""]
     await ours.aclose()
+
+
+async def test_all_bodies_together_have_a_limit_and_those_answered_do_not_count() -> (
+    None
+):
+    limits = HttpLimits(body_bytes=100, bodies_bytes=150)
+    bodies = Bodies()
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+    held, held_end = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        first = HttpConnection(held_end, echo, limits, bodies=bodies)
+        nursery.start_soon(first.run)
+        await held.send_all(head + b"a" * 90)
+        await trio.testing.wait_all_tasks_blocked()
+        assert bodies.held == 90
+        other, other_end = trio.testing.memory_stream_pair()
+        second = HttpConnection(other_end, echo, limits, bodies=bodies)
+        nursery.start_soon(second.run)
+        await other.send_all(head + b"b" * 100)
+        await other.send_eof()
+        assert answers(await read_all(other))[0].status == 503
+        await held.send_all(b"a" * 10)
+        await held.send_eof()
+        assert answers(await read_all(held), ["POST"])[0].status == 200
+    assert bodies.held == 0
