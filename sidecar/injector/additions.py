@@ -92,7 +92,8 @@ def init_container(settings: InjectionSettings) -> dict[str, Any]:
         {
             "name": INIT,
             **_image(settings, settings.init_image or settings.image),
-            "args": ["redirect", "apply"],
+            # The check fails the pod, rather than let it run with a hole.
+            "args": ["redirect", "apply", "--check"],
             "env": [
                 {"name": variable, "value": options[name]}
                 for name, variable in _VARIABLES.items()

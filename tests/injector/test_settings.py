@@ -1,16 +1,20 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from attrs import fields
+from attrs import evolve, fields
 from hypothesis import given, strategies as st
 
 from sidecar.config.model import LogLevel
 from sidecar.config.problems import ConfigError
 from sidecar.config.yaml_document import parse_document
 from sidecar.injector import settings as module
+from sidecar.injector.annotations import SETTERS
 from sidecar.injector.model import (
+    PREFIX,
     IdentitySource,
     IdentityVolume,
     InjectionSettings,
@@ -21,9 +25,6 @@ from sidecar.injector.model import (
     Resources,
 )
 from sidecar.injector.settings import load_settings, parse_settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHOLE = """
 image: registry.example.org/sidecar:0.1.0
@@ -178,3 +179,27 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 def test_any_bytes_are_settings_or_refused(data: bytes) -> None:
     with pytest.raises(ConfigError):
         parse_settings(b"?" + data, "x")
+
+
+PAGE = (Path(__file__).parents[2] / "deploy" / "k8s" / "injection.md").read_text()
+
+
+def test_the_page_on_injection_shows_every_key_with_its_default() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    shown = parse_settings(block.encode(), "injection.md")
+    assert {*parse_document(block.encode(), "x").root} == {*module._READERS}
+    said: dict[str, Any] = {
+        "image_pull_policy": PullPolicy.IF_NOT_PRESENT,
+        "init_image": shown.image,
+        "kubernetes_version": KubernetesVersion(1, 34),
+        "redirect": RedirectSettings(options={"exclude_outbound_ports": "53"}),
+        "log_level": LogLevel.INFO,
+    }
+    assert shown == evolve(InjectionSettings(shown.image), **said)
+
+
+def test_the_page_on_injection_names_every_annotation() -> None:
+    table = PAGE[PAGE.index("## Annotations") : PAGE.index("## `injection.yaml`")]
+    keys = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {name for key in keys for name in re.findall(r"`([a-z-]+)`", key)}
+    assert {PREFIX + name for name in named} == {*SETTERS}
