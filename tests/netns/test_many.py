@@ -31,6 +31,8 @@ def test_a_thousand_at_once(world: World, ipv6: bool) -> None:
     sidecars = world.frontend, world.api
     before = [at_rest(each) for each in sidecars]
     with echoing(world.api.pod), ExitStack() as stack:
+        # Where one breaks, its record says why, on either side.
+        stack.callback(show_broken, sidecars)
         socks = connected(world.frontend.pod, host, stack)
         for _ in range(2):  # the second time, all of them are open
             exchange(socks)
@@ -41,6 +43,13 @@ def test_a_thousand_at_once(world: World, ipv6: bool) -> None:
         assert [each["outcome"] for each in records] == ["completed"] * COUNT
         sizes = {(each["received"], each["sent"]) for each in records}
         assert sizes == {(2 * SIZE, 2 * SIZE)}
+
+
+def show_broken(sidecars: tuple[PodSidecar, ...]) -> None:
+    for sidecar in sidecars:
+        for record in sidecar.access_records():
+            if record.get("detail"):
+                print(sidecar.name, record)  # noqa: T201
 
 
 def in_use(sidecar: PodSidecar) -> float:
