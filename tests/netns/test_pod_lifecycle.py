@@ -1,7 +1,7 @@
 """Ensures that jobs finish, that nobody calls too early, and that nothing is cut off.
 
-Each pod is injected by the function that the webhook and the command use, and run in
-the order of a kubelet: see `tests.netns.kubelet`.
+Each pod is injected by the webhook, asked as an API server asks it, and run in the
+order of a kubelet: see `tests.netns.kubelet`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sidecar.injector.model import (
-    IdentitySource,
-    IdentityVolume,
-    InjectionContext,
-    InjectionSettings,
-    NativeSidecar,
-    Patched,
-)
-from sidecar.injector.operations import applied
-from sidecar.injector.patch import inject
+from sidecar.redirect.model import Backend
 from tests.integration.callers import read_all
 from tests.netns.calling import tls
 from tests.netns.kubelet import Kubelet
 from tests.netns.world import API, APP, FRONTEND, settings as configured
 from tests.support.deadlines import eventually
 from tests.support.pki import identity
+from tests.support.webhooks import Webhook
+from tests.webhook.reviews import body, patched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +28,9 @@ if TYPE_CHECKING:
 
     from tests.netns.pods import Pod
     from tests.netns.world import World
+
+# Which iptables it is makes no difference here: the other tests have both.
+pytestmark = pytest.mark.parametrize("backend", [Backend.NFT], indirect=True)
 
 DRAIN_SECONDS = 1.5
 
@@ -86,18 +82,25 @@ def native(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def injected(manifest: dict[str, Any], *, native: bool) -> dict[str, Any]:
-    chosen = NativeSidecar.ALWAYS if native else NativeSidecar.NEVER
-    made = InjectionSettings(
-        "sidecar:1",
-        native_sidecar=chosen,
-        identity=IdentityVolume(IdentitySource.SECRET),
-    )
-    context = InjectionContext("shop", enabled=True)
-    decision = inject(manifest, context, made)
-    assert isinstance(decision, Patched), decision
-    result: dict[str, Any] = applied(manifest, decision.operations)
-    return result
+@pytest.fixture(scope="module")
+def webhook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    settings = "image: sidecar:1\nidentity: {source: secret}\n"
+    folder = tmp_path_factory.mktemp("webhook")
+    with Webhook(folder, "--drain-delay", "0", settings=settings) as made:
+        eventually(made.is_ready, "the webhook is ready")
+        yield made
+
+
+def injected(
+    webhook: Webhook, name: str, spec: dict[str, Any], *, native: bool
+) -> dict[str, Any]:
+    """Have an API server create a pod; give what becomes of it."""
+    chosen = "always" if native else "never"
+    metadata = {"name": name, "annotations": {"sidecar.mesh/native-sidecar": chosen}}
+    asked = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    status, answered = webhook.post(body(asked))
+    assert status == 200, answered
+    return patched(asked, answered)
 
 
 def python(name: str, script: str, *arguments: str, **more: Any) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def run(world: World, pod: Pod, folder: Path, manifest: dict[str, Any]) -> Kubel
 
 
 def test_a_job_calls_over_mtls_from_its_first_moment_and_finishes(
-    world: World, pod: Pod, tmp_path: Path, native: bool
+    world: World, webhook: Webhook, pod: Pod, tmp_path: Path, native: bool
 ) -> None:
     api = world.api.pod.addresses[0]
     job = CALL if native else CALL + QUIT
@@ -150,7 +153,7 @@ def test_a_job_calls_over_mtls_from_its_first_moment_and_finishes(
     if native:
         # Before an ordinary sidecar it would have no mTLS: `sidecar inject` says so.
         spec["initContainers"] = [python("migrate", CALL, api, "migrate")]
-    manifest = injected({"metadata": {"name": "job"}, "spec": spec}, native=native)
+    manifest = injected(webhook, "job", spec, native=native)
     with run(world, pod, tmp_path, manifest) as kubelet:
         assert kubelet.succeeds()
         assert kubelet.ended == (["job", "sidecar"] if native else ["sidecar", "job"])
@@ -169,7 +172,7 @@ def test_a_job_calls_over_mtls_from_its_first_moment_and_finishes(
 
 
 def test_a_pod_that_is_deleted_answers_whom_it_has_heard(
-    world: World, pod: Pod, tmp_path: Path, native: bool
+    world: World, webhook: Webhook, pod: Pod, tmp_path: Path, native: bool
 ) -> None:
     address, release = pod.addresses[0], tmp_path / "release"
     probe = {"httpGet": {"path": "/healthz", "port": 8080}}
@@ -180,7 +183,7 @@ def test_a_pod_that_is_deleted_answers_whom_it_has_heard(
             )
         ]
     }
-    manifest = injected({"metadata": {"name": "web"}, "spec": spec}, native=native)
+    manifest = injected(webhook, "web", spec, native=native)
     caller = world.pods["stranger"]
     with run(world, pod, tmp_path, manifest) as kubelet:
         eventually(
