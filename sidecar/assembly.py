@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from importlib.util import find_spec
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from sidecar.config.check import check
 from sidecar.config.model import Endpoint, Mode, RouteMode, UnixSocket
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.net.local import is_local
@@ -13,19 +16,23 @@ from sidecar.net.resolve import HostTable
 from sidecar.policy.compile import compile_policy
 from sidecar.proxy.gate import HandshakeGate
 from sidecar.proxy.mesh import Mesh
+from sidecar.proxy.places import Places
 from sidecar.proxy.plan import OwnEndpoints
 from sidecar.proxy.routes import RouteTable
 from sidecar.relay.engine import Engine
 from sidecar.telemetry.labels import Direction, Verdict
+from sidecar.telemetry.metrics import RULES
 from sidecar.tls.context import SSL_VERSION, CertificateError, check_groups
 from sidecar.tls.credentials import Credentials, NoCredentials
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from sidecar.config.check import Checked
     from sidecar.config.material import Material
     from sidecar.config.model import Config, Listener
+    from sidecar.policy.compile import CompiledPolicy
     from sidecar.telemetry.access_log import AccessLog
     from sidecar.telemetry.metrics import Metrics
 
@@ -64,6 +71,25 @@ def build_credentials(
         raise ConfigError(str(path), (problem,)) from None
 
 
+def read_again(
+    path: Path, now: datetime, before: Checked
+) -> tuple[Checked, CompiledPolicy | None]:
+    """Load what the files say now; and its policy ready for use, if that has changed.
+
+    Raises:
+        ConfigError: At least one of the files will not do.
+    """
+    # The collector would go through a large policy again and again while it grows,
+    # and nobody has a turn meanwhile. What is made here needs no collector.
+    gc.disable()
+    try:
+        checked = check(path, now, before.endpoint_socket, before)
+        changed = checked.policy != before.policy
+        return checked, compile_policy(checked.policy) if changed else None
+    finally:
+        gc.enable()
+
+
 def build_mesh(
     path: Path,
     checked: Checked,
@@ -95,6 +121,7 @@ def build_mesh(
         access_log=access_log,
         inbound_gate=HandshakeGate(config.limits.handshakes, strangers=True),
         outbound_gate=HandshakeGate(config.limits.handshakes, strangers=False),
+        slots=Places(config.limits.connections),
     )
     if checked.material is not None:
         mesh.identified.set()
@@ -131,9 +158,12 @@ def _own_endpoints(config: Config) -> tuple[Endpoint, ...]:
 def declare_labels(checked: Checked, metrics: Metrics) -> None:
     """Show the series that this configuration can come to, while they are zero."""
     config = checked.config
+    declared: Counter[str] = Counter()
     for rule in checked.policy.rules:
-        verdict = Verdict(f"dry_run_{rule.action}" if rule.dry_run else rule.action)
-        metrics.declare_rules([rule.name], verdicts=[verdict])
+        verdict = f"dry_run_{rule.action}" if rule.dry_run else rule.action
+        if declared[verdict] <= RULES:  # those that follow are among `other`, once
+            declared[verdict] += 1
+            metrics.declare_rules([rule.name], verdicts=[Verdict(verdict)])
     for route in config.outbound.routes:
         denied = route.mode is RouteMode.DENY
         metrics.declare_rules(
@@ -149,16 +179,13 @@ def declare_labels(checked: Checked, metrics: Metrics) -> None:
     metrics.declare_ports(Direction.INBOUND, open_ports)
 
 
-# Bound or sized once, when the process starts.
+# Bound once, when the process starts.
 _FIXED: Final = (
     "admin",
     "telemetry",
     "workers",
     "inbound.listeners",
     "outbound.listeners",
-    "limits.connections",
-    "limits.handshakes",
-    "limits.idle_seconds",
 )
 
 

@@ -101,11 +101,10 @@ class Lifecycle:
     ) -> None:
         """Accept until told to drain, and for the delay after that."""
         mesh = self._mesh
-        slots = trio.Semaphore(mesh.config.limits.connections)
         async with trio.open_nursery() as accepting:
             for direction, listener, sock in listening:
                 accepting.start_soon(
-                    serve, sock, listener, direction, mesh, slots, connections
+                    serve, sock, listener, direction, mesh, mesh.slots, connections
                 )
             self._readiness.done("listeners")
             self.accepts.set()

@@ -17,10 +17,9 @@ from sidecar.assembly import (
     declare_labels,
     host_names,
     not_reloaded,
+    read_again,
 )
-from sidecar.config.check import check
 from sidecar.config.problems import ConfigError
-from sidecar.policy.compile import compile_policy
 from sidecar.proxy.connection import Generations
 from sidecar.proxy.routes import RouteTable
 from sidecar.rotation import Rotation
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from sidecar.config.check import Checked
     from sidecar.config.model import Config
     from sidecar.config.problems import Problem
+    from sidecar.policy.compile import CompiledPolicy
     from sidecar.proxy.mesh import Mesh
     from sidecar.telemetry.metrics import What
 
@@ -121,9 +121,10 @@ class Reloader:
         async with self._one_at_a_time:
             now = datetime.now(UTC)
             try:
-                socket = self._checked.endpoint_socket
-                checked = await _in_thread(check, self._path, now, socket)
-                self._publish(checked, now)
+                checked, policy = await _in_thread(
+                    read_again, self._path, now, self._checked
+                )
+                self._publish(checked, policy, now)
             except ConfigError as error:
                 return self._refuse(error)
             self._refused_at = trio.current_time() if self._rotation.waits else None
@@ -149,7 +150,7 @@ class Reloader:
         for each in problems:
             _LOG.error("not reloaded, the last good files serve on: %s", each)
         self._refused_at = trio.current_time()
-        self._readiness.warn("reload", problems[0])
+        self._readiness.warn("reload", *problems)
         for what in {self._broken(each) for each in error.problems}:
             self._mesh.metrics.reloaded(what, ok=False)
         return problems
@@ -167,8 +168,12 @@ class Reloader:
             and trio.current_time() >= refused_at + _AGAIN_SECONDS
         )
 
-    def _publish(self, checked: Checked, now: datetime) -> None:
+    def _publish(
+        self, checked: Checked, policy: CompiledPolicy | None, now: datetime
+    ) -> None:
         """Put what has changed in the place of the old; connections keep theirs.
+
+        *policy* is what is new of the rules.
 
         Raises:
             ConfigError: OpenSSL refuses a part of it. Then nothing has changed.
@@ -177,21 +182,22 @@ class Reloader:
         generations = dict(self._generations)
         if self._rotation.put_in_force(checked, now):
             self._now_serving("identity")
-        if checked.policy != before.policy:
-            mesh.policy = compile_policy(checked.policy)
+        if policy is not None:
+            mesh.policy = policy
             self._now_serving("policy")
         if checked.config != before.config:
             self._publish_config(checked.config, before.config)
         self._checked = checked
         if self._generations != generations:
             mesh.put_in_force(Generations(**self._generations))
-        declare_labels(checked, mesh.metrics)
+            declare_labels(checked, mesh.metrics)
 
     def _publish_config(self, config: Config, before: Config) -> None:
         mesh = self._mesh
         for key in not_reloaded(self._started_with, config):
             _LOG.warning("%s: a change takes effect with the next start", key)
         mesh.config = config
+        mesh.resize(config.limits)
         self.source.follow(config.identity.workload_api)
         # The listeners that serve are those of the start, and so their destinations.
         mesh.hosts.know([*host_names(self._started_with), *host_names(config)])

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import logging
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from trio.testing import MockClock
 
 from sidecar.admin.readiness import Readiness
 from sidecar.assembly import build_mesh
+from sidecar.config import load, yaml_document
 from sidecar.config.check import check
 from sidecar.config.model import AccessLevel, Mode
 from sidecar.identity.spiffe_id import SpiffeId
@@ -27,9 +29,9 @@ from tests.support.sidecars import Samples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from sidecar.certs.authority import Authority
+    from sidecar.config.document import Document
     from sidecar.proxy.mesh import Mesh
 
 HOUR = dt.timedelta(hours=1)
@@ -310,8 +312,59 @@ async def test_what_is_broken_changes_nothing_and_is_said(
 async def test_several_broken_files_are_counted_one_by_one(desk: Desk) -> None:
     desk.rotate(-HOUR)
     desk.allow("spiffe://*/x", "spiffe://*/y")
-    assert len(await desk.reloader.reload()) == 3
+    problems = await desk.reloader.reload()
+    assert len(problems) == 3
     assert desk.reloads("failed") == {"identity": 1, "policy": 1}
+    assert desk.readiness.body().splitlines() == [
+        "ready",
+        *(f"warning: reload: {each}" for each in problems),
+    ]
+
+
+async def test_limits_are_others_from_now_on(desk: Desk) -> None:
+    mesh = desk.mesh
+    assert mesh.slots.value == 10_000
+    mesh.slots.acquire_nowait()
+    desk.configure(limits={"connections": 5, "handshakes": 3, "idle_seconds": 7})
+    assert await desk.reloader.reload() == []
+    assert mesh.slots.value == 4
+    for gate in (mesh.inbound_gate, mesh.outbound_gate):
+        assert gate._places.value == 3
+    assert mesh.engine._idle_seconds == 7
+
+
+async def test_a_policy_whose_file_is_the_same_is_not_parsed_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    real = yaml_document.parse_document
+
+    def parse(data: bytes, source: str) -> Document:
+        parsed.append(Path(source).name)
+        return real(data, source)
+
+    monkeypatch.setattr(load, "parse_document", parse)
+    policy = desk.mesh.policy
+    desk.rotate()
+    assert await desk.reloader.reload() == []
+    assert parsed == ["sidecar.yaml"]
+    assert desk.mesh.policy is policy
+    desk.allow("spiffe://example.org/ns/shop/sa/batch")
+    assert await desk.reloader.reload() == []
+    assert parsed == ["sidecar.yaml", "sidecar.yaml", "policy.yaml"]
+    assert not desk.allows(FRONTEND)
+
+
+async def test_what_is_in_force_is_told_to_what_is_open(desk: Desk) -> None:
+    mesh = desk.mesh
+    before = mesh.generations
+    assert await desk.reloader.reload() == []
+    assert mesh.generations is before
+    desk.rotate()
+    desk.configure(log={"access": "none"})
+    assert await desk.reloader.reload() == []
+    now = mesh.generations
+    assert (now.config, now.policy, now.identity) == (2, 1, 2)
 
 
 async def test_what_is_fixed_at_start_is_refused_with_a_note_and_the_rest_applies(

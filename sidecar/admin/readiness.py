@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+# The answer is for people to read; a policy may have a problem in every line.
+_SHOWN: Final = 20
 
 
 class Readiness:
@@ -47,9 +51,15 @@ class Readiness:
         self._check(name)
         self._awaited[name] = why
 
-    def warn(self, about: str, what: str) -> None:
-        """Have the probe's answer mention *what*; one warning for each subject."""
-        self._warnings[about] = what
+    def warn(self, about: str, *what: str) -> None:
+        """Have the probe's answer mention *what*, each on a line of its own.
+
+        It takes the place of what was said about the same before. Of very much, only
+        the first is shown: it is in the log.
+        """
+        left = len(what) - _SHOWN
+        more = [f"and {left} more, which are in the log"] if left > 0 else []
+        self._warnings[about] = "\n".join([*what[:_SHOWN], *more])
 
     def unwarn(self, about: str) -> None:
         """The subject gives no cause for a warning any more."""
@@ -74,7 +84,9 @@ class Readiness:
         draining = ("draining",) if self._draining else ()
         lines = (*draining, *self.pending()) or ("ready",)
         warnings = (
-            f"warning: {about}: {what}" for about, what in self._warnings.items()
+            f"warning: {about}: {line}"
+            for about, what in self._warnings.items()
+            for line in what.splitlines()
         )
         return "\n".join((*lines, *warnings))
 

@@ -97,7 +97,7 @@ def read_config(path: Path, endpoint_socket: str | None = None) -> ConfigReading
     Raises:
         ConfigError: It is no YAML file with a mapping at the top.
     """
-    document = _read_document(path, _LARGEST_CONFIG)
+    document = parse_document(_read_bytes(path, _LARGEST_CONFIG), str(path))
     return config_of(document, path.parent, endpoint_socket)
 
 
@@ -136,7 +136,25 @@ def read_policy(path: Path, accept: frozenset[NameKind]) -> PolicyReading:
     Raises:
         ConfigError: As for `load_policy`.
     """
-    return policy_of(_read_document(path, _LARGEST_POLICY), accept)
+    return policy_in(read_policy_file(path), path, accept)
+
+
+def read_policy_file(path: Path) -> bytes:
+    """Read the bytes of `policy.yaml`.
+
+    Raises:
+        ConfigError: That cannot be done.
+    """
+    return _read_bytes(path, _LARGEST_POLICY)
+
+
+def policy_in(data: bytes, path: Path, accept: frozenset[NameKind]) -> PolicyReading:
+    """Take the policy out of the bytes of the file *path*.
+
+    Raises:
+        ConfigError: As for `load_policy`.
+    """
+    return policy_of(parse_document(data, str(path)), accept)
 
 
 def policy_of(document: Document, accept: frozenset[NameKind]) -> PolicyReading:
@@ -157,13 +175,12 @@ def policy_of(document: Document, accept: frozenset[NameKind]) -> PolicyReading:
     return PolicyReading(document, policy)
 
 
-def _read_document(path: Path, most: int) -> Document:
+def _read_bytes(path: Path, most: int) -> bytes:
     source = str(path)
     try:
-        data = read_bounded(path, most)
+        return read_bounded(path, most)
     except UnreadableError as error:
         raise ConfigError(source, (Problem("", str(error), None, source),)) from None
-    return parse_document(data, source)
 
 
 def _read_sections(document: Document, unreadable: frozenset[str]) -> Config:

@@ -23,6 +23,7 @@ E = TypeVar("E", bound=StrEnum)
 K = TypeVar("K", bound=Hashable)
 Reader: TypeAlias = Callable[[Any, Any], T]
 
+_RESERVED: Final = ("default", "other")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _DIGITS: Final = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -43,6 +44,11 @@ def read_name(value: object, _type: object = None) -> str:
     if not _NAME.fullmatch(name):
         raise Invalid.here(
             f"a name must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-', got {shown(name)}"
+        )
+    if name in _RESERVED:
+        raise Invalid.here(
+            f"must not be one of {quoted(_RESERVED)}, as metrics call what has no name "
+            f"of its own, got {shown(name)}"
         )
     return name
 
@@ -68,7 +74,7 @@ def read_path(value: object, _type: object = None) -> Path:
 
 
 shaped(read_text, TEXT)
-shaped(read_name, matching(_NAME.pattern))
+shaped(read_name, {**matching(_NAME.pattern), "not": {"enum": [*_RESERVED]}})
 shaped(read_flag, {"type": "boolean"})
 shaped(read_path, TEXT)
 

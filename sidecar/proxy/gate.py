@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
+from sidecar.proxy.places import Places
 from sidecar.telemetry.labels import Reason
 from sidecar.tls.errors import HandshakeError
 
@@ -42,11 +43,17 @@ class HandshakeGate:
     """
 
     def __init__(self, limit: int, *, strangers: bool) -> None:
-        self._places_seconds = _LINE_SECONDS * limit if strangers else math.inf
-        self._places = trio.Semaphore(limit)
+        self._strangers = strangers
+        self._places = Places(limit)
+        self.resize(limit)
         self._running: dict[trio.CancelScope, _Stay] = {}  # by age: the oldest first
         self._waiting = 0
         self._pressed = False
+
+    def resize(self, limit: int) -> None:
+        """Let *limit* handshakes run at once from now on; none is stopped for it."""
+        self._places_seconds = _LINE_SECONDS * limit if self._strangers else math.inf
+        self._places.resize(limit)
 
     async def run(
         self,

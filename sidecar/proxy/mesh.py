@@ -10,10 +10,11 @@ from attrs import define, field
 from sidecar.proxy.connection import ConnectionTable, Generations
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Config
+    from sidecar.config.model import Config, Limits
     from sidecar.net.resolve import HostTable
     from sidecar.policy.compile import CompiledPolicy
     from sidecar.proxy.gate import HandshakeGate
+    from sidecar.proxy.places import Places
     from sidecar.proxy.plan import OwnEndpoints
     from sidecar.proxy.routes import RouteTable
     from sidecar.relay.engine import Engine
@@ -42,6 +43,8 @@ class Mesh:
     inbound_gate: HandshakeGate
     outbound_gate: HandshakeGate
     """Apart, so that strangers at the door do not delay the application's calls."""
+    slots: Places
+    """One for each connection."""
     connections: ConnectionTable = field(factory=ConnectionTable)
     identified: trio.Event = field(factory=trio.Event)
     """Set once there are credentials to serve with."""
@@ -50,6 +53,13 @@ class Mesh:
     generations: Generations = field(factory=Generations)
     news: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
     """Whoever waits here is told of new generations."""
+
+    def resize(self, limits: Limits) -> None:
+        """Hold what is shared to other *limits*; nothing that is open ends for it."""
+        self.slots.resize(limits.connections)
+        self.inbound_gate.resize(limits.handshakes)
+        self.outbound_gate.resize(limits.handshakes)
+        self.engine.cut_idle(limits.idle_seconds)
 
     def put_in_force(self, generations: Generations) -> None:
         """Have everything that is open judged again by what is here now."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Listener
     from sidecar.proxy.mesh import Mesh
+    from sidecar.proxy.places import Places
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ async def serve(
     listener: Listener,
     direction: Direction,
     mesh: Mesh,
-    slots: trio.Semaphore,
+    slots: Places,
     nursery: trio.Nursery,
 ) -> None:
     """Accept for ever from *sock*, each connection a task in *nursery*.
@@ -79,9 +80,7 @@ async def serve(
             accepted = _accept_another(sock, slots) if left else None
 
 
-def _accept_another(
-    sock: socket.socket, slots: trio.Semaphore
-) -> listen.Accepted | None:
+def _accept_another(sock: socket.socket, slots: Places) -> listen.Accepted | None:
     """Take a slot and accept, if there are one and the other at this moment."""
     if not slots.value:
         return None
@@ -97,7 +96,7 @@ async def handle(
     listener: Listener,
     connection: Connection,
     mesh: Mesh,
-    slots: trio.Semaphore,
+    slots: Places,
 ) -> None:
     """Carry one connection and report how it ended. Only `trio.Cancelled` escapes.
 

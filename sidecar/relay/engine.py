@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import select
 import time
-from typing import TYPE_CHECKING, Final, cast
+from math import inf
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import trio
 
@@ -35,6 +36,9 @@ _TURN_SECONDS: Final = 0.004
 _COLD_SECONDS: Final = 0.02
 _IDLE_CHECKS: Final = 4
 
+Positions: TypeAlias = dict[Flow, tuple[tuple[int, int], int]]
+"""Where flows were, and at how many looks before they were there already."""
+
 
 class Engine:
     """Relays flows. Not for use by several threads."""
@@ -46,6 +50,7 @@ class Engine:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._idle_seconds = idle_seconds
+        self._idle_changed = trio.lowlevel.ParkingLot()
         self.register = self._register
         self.modify = self._epoll.modify
 
@@ -121,8 +126,7 @@ class Engine:
     async def run(self) -> None:
         """Relay until cancelled. One task of the process runs this."""
         async with trio.open_nursery() as nursery:
-            if self._idle_seconds:
-                nursery.start_soon(self._watch_idle)
+            nursery.start_soon(self._watch_idle)
             while True:
                 await trio.lowlevel.wait_readable(self._epoll)
                 self._turn()
@@ -150,22 +154,32 @@ class Engine:
                 return
             events = poll(_HOT_SECONDS, _BATCH)
 
+    def cut_idle(self, idle_seconds: float) -> None:
+        """Cut flows that move nothing for so long, counted from now; 0 is never."""
+        if idle_seconds != self._idle_seconds:
+            self._idle_seconds = idle_seconds
+            self._idle_changed.unpark_all()
+
     async def _watch_idle(self) -> None:
         """Cut the flows that have not moved a byte for the whole idle time."""
-        seen: dict[Flow, tuple[tuple[int, int], int]] = {}
+        seen: Positions = {}
         while True:
-            await trio.sleep(self._idle_seconds / _IDLE_CHECKS)
-            now: dict[Flow, tuple[tuple[int, int], int]] = {}
-            for flow in list(self.flows):
-                position = flow.position()
-                before, since = seen.get(flow, (position, -1))
-                quiet = since + 1 if before == position else 0
-                if quiet >= _IDLE_CHECKS:
-                    idle = Ending(Outcome.IDLE_TIMEOUT)
-                    flow.finish(idle, flow.downstream, flow.upstream)
-                else:
-                    now[flow] = (position, quiet)
-            seen = now
+            with trio.move_on_after(self._idle_seconds / _IDLE_CHECKS or inf) as pause:
+                await self._idle_changed.park()
+            seen = self._look_for_idle(seen) if pause.cancelled_caught else {}
+
+    def _look_for_idle(self, seen: Positions) -> Positions:
+        now: Positions = {}
+        for flow in list(self.flows):
+            position = flow.position()
+            before, since = seen.get(flow, (position, -1))
+            quiet = since + 1 if before == position else 0
+            if quiet >= _IDLE_CHECKS:
+                idle = Ending(Outcome.IDLE_TIMEOUT)
+                flow.finish(idle, flow.downstream, flow.upstream)
+            else:
+                now[flow] = (position, quiet)
+        return now
 
     def close(self) -> None:
         """Give back the epoll descriptor."""

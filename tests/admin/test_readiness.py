@@ -78,6 +78,25 @@ def test_the_conditions_of_a_proxy_are_the_default() -> None:
     assert Readiness().pending() == ("identity", "policy", "listeners")
 
 
+def test_all_that_is_wrong_is_said_up_to_a_point(readiness: Readiness) -> None:
+    readiness.warn("reload", *map(str, range(100)))
+    lines = readiness.body().splitlines()
+    assert lines[-2:] == [
+        "warning: reload: 19",
+        "warning: reload: and 80 more, which are in the log",
+    ]
+
+
+def test_each_thing_that_is_wrong_has_a_line_of_the_answer(
+    readiness: Readiness,
+) -> None:
+    readiness.warn("reload", "line 3: is broken", "line 4: is, too")
+    assert readiness.body().splitlines()[-2:] == [
+        "warning: reload: line 3: is broken",
+        "warning: reload: line 4: is, too",
+    ]
+
+
 def test_warnings_can_be_passed_on() -> None:
     readiness = Readiness(())
     readiness.warn("reload", "broken")

@@ -52,6 +52,30 @@ def refusals(path: Path) -> list[str]:
     return [problem.located for problem in caught.value.problems]
 
 
+def test_a_policy_that_is_known_is_not_parsed_again(write_all: Write) -> None:
+    first = check(write_all(CONFIG), NOW)
+    again = check(write_all(CONFIG), NOW, None, first)
+    assert again.policy is first.policy
+    write_all(POLICY + "# and a word\n", "policy.yaml")
+    changed = check(write_all(CONFIG), NOW, None, first)
+    assert changed.policy is not first.policy
+    assert changed.policy == first.policy
+    write_all(POLICY + "rulse: []\n", "policy.yaml")
+    with pytest.raises(ConfigError):
+        check(write_all(CONFIG), NOW, None, first)
+
+
+def test_a_policy_is_judged_again_where_other_names_count(write_all: Write) -> None:
+    """Its rules may name peers of a kind that was accepted and is no more."""
+    both = CONFIG.replace(
+        "inbound:", "  accept: [spiffe, dns]\n  name_bundle: ca.crt\ninbound:"
+    )
+    write_all(POLICY.replace("spiffe://example.org/**", "dns:a.org"), "policy.yaml")
+    first = check(write_all(both), NOW)
+    with pytest.raises(ConfigError):
+        check(write_all(CONFIG), NOW, None, first)
+
+
 def test_good_files_are_loaded_all_three(write_all: Write) -> None:
     checked = check(write_all(CONFIG), NOW)
     assert checked.config.policy == Path("policy.yaml")

@@ -95,6 +95,15 @@ def test_a_good_value_is_taken(
             "x" * 64,
             f"a name must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-', got '{'x' * 64}'",
         ),
+        *(
+            (
+                read_name,
+                name,
+                "must not be one of 'default', 'other', as metrics call what has no "
+                f"name of its own, got '{name}'",
+            )
+            for name in ("default", "other")
+        ),
         (read_flag, "yes", "expected true or false, got 'yes'"),
         (read_flag, 1, "expected true or false, got 1"),
         (read_flag, None, "expected true or false, got nothing"),

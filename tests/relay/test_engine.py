@@ -454,6 +454,23 @@ async def test_a_flow_that_moves_a_byte_now_and_then_is_not(
         assert await active.ending() == Ending(Outcome.IDLE_TIMEOUT)
 
 
+async def test_the_idle_time_can_be_another_from_now_on(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    with IdleCheck(nursery, mock_clock) as check:
+        idle = check.open()
+        await check.pass_time(59)
+        check.engine.cut_idle(0)
+        await check.pass_time(200)
+        assert not idle.over.is_set()
+        check.engine.cut_idle(20)
+        await check.pass_time(19)
+        assert not idle.over.is_set()
+        check.engine.cut_idle(20)  # which is no change
+        await check.pass_time(7)
+        assert await idle.ending() == Ending(Outcome.IDLE_TIMEOUT)
+
+
 async def test_an_engine_that_runs_cuts_what_is_idle(nursery: trio.Nursery) -> None:
     engine = Engine(idle_seconds=0.02)
     nursery.start_soon(engine.run)

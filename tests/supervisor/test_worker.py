@@ -161,7 +161,7 @@ async def test_it_answers_what_an_operator_asks(
             (problems,) = await desk.ask("reload")
             assert "nonsense" in problems[-1]
             await desk.tell("report", 8)
-            assert (await desk.report(8)).warnings == {"reload": problems[0]}
+            assert (await desk.report(8)).warnings == {"reload": "\n".join(problems)}
             for sock in held:
                 sock.close()
             await desk.tell("stop")

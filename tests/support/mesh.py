@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from sidecar.identity.svid import Svid
     from sidecar.proxy.mesh import Mesh
+    from sidecar.proxy.places import Places
 
 DOMAIN = "example.org"
 LOOPBACK = Endpoint("127.0.0.1", 0)
@@ -104,7 +105,7 @@ class Running:
 
     mesh: Mesh
     ports: dict[Direction, int]
-    slots: trio.Semaphore
+    slots: Places
     nursery: trio.Nursery
     """Holds the tasks of the connections."""
     _log: int
@@ -220,8 +221,7 @@ async def running(
 
     metrics.on_scrape(publish)
     await mesh.hosts.refresh()
-    limit = config.limits.connections
-    slots = trio.Semaphore(limit, max_value=limit)
+    slots = mesh.slots
     try:
         async with trio.open_nursery() as background:
             await background.start(access_log.run)
