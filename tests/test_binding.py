@@ -13,6 +13,7 @@ from sidecar.admin.http import HttpLimits
 from sidecar.admin.messages import Request, Response, text
 from sidecar.binding import BindError, bind, bind_http, place, start_http
 from sidecar.config.model import Config, Endpoint, Identity, UnixSocket
+from tests.net.capabilities import no_capabilities
 
 ANY = Endpoint("127.0.0.1", 0)
 CONFIG = evolve(Config(Identity(Path("a"), Path("b"), {})), telemetry=ANY, admin=ANY)
@@ -34,6 +35,15 @@ def test_a_socket_is_closed_at_the_end() -> None:
         with pytest.raises(BindError, match=r"b: .* in use"):
             bind("b", there, stack)
     assert sock.fileno() == -1
+
+
+def test_a_transparent_socket_takes_a_capability_and_the_sentence_says_which() -> None:
+    with ExitStack() as stack, no_capabilities(), pytest.raises(BindError) as error:
+        bind("a", ANY, stack, transparent=True)
+    assert str(error.value) == (
+        "a: cannot listen there, transparent needs the capability net_admin or "
+        f"net_raw, got '{ANY}'"
+    )
 
 
 def test_http_may_be_on_two_ports_or_on_a_unix_socket(tmp_path: Path) -> None:

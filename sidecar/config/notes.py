@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from sidecar.config.listening import is_local
@@ -24,6 +25,7 @@ def notes_on_config(config: Config) -> Iterator[Finding]:
         _on_inbound,
         _on_ports,
         _on_headers,
+        _on_transparent,
         _on_outbound,
         hidden_routes,
         fixed_without_route,
@@ -70,6 +72,15 @@ def _on_headers(config: Config) -> Iterator[Finding]:
         if told is ProxyProtocol.TLS and mode is Mode.DISABLED:
             what = "the same as 'addresses': a port in mode 'disabled' has no TLS"
             yield Finding(("inbound", "ports", port, "proxy_protocol"), what)
+
+
+def _on_transparent(config: Config) -> Iterator[Finding]:
+    for at, listener in enumerate(config.inbound.listeners):
+        host = listener.listen.host
+        if listener.transparent and not ip_address(host).is_unspecified:
+            place = ("inbound", "listeners", Index(at), "listen")
+            what = f"TPROXY is sure to find a listener at '[::]' only, got '{host}'"
+            yield Finding(place, what)
 
 
 def _on_outbound(config: Config) -> Iterator[Finding]:

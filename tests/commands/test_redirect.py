@@ -38,6 +38,21 @@ def test_show_prints_one_family_when_asked(capsys: pytest.CaptureFixture[str]) -
     assert "10.0.0.0" not in out
 
 
+def test_show_names_the_routing_that_comes_with_tproxy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["redirect", "show", "--inbound-mode", "tproxy"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if line.startswith("# ip -")] == [
+        f"# ip -{version} {command}"
+        for version in (4, 6)
+        for command in (
+            "route add local default dev lo table 133",
+            "rule add priority 15006 fwmark 0x539/0xfff lookup 133",
+        )
+    ]
+
+
 def test_the_environment_counts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

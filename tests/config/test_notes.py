@@ -52,6 +52,7 @@ def on_config(text: str) -> list[str]:
         FIXED + "  ports: {8080: {mode: permissive}}",
         INBOUND + "admin: {listen: 'unix:/run/admin.sock'}",
         INBOUND + "workers: auto",
+        INBOUND.replace("original", "original, transparent: true"),
         INBOUND.replace("]}", "], ports: {5: {mode: disabled}}}"),
     ],
 )
@@ -98,6 +99,14 @@ def test_a_plain_configuration_gets_no_note(text: str) -> None:
             [
                 "inbound.ports.8080.proxy_protocol: the same as 'addresses': a port "
                 "in mode 'disabled' has no TLS"
+            ],
+        ),
+        (
+            "inbound:\n  listeners: [{listen: '127.0.0.1:1', destination: original,"
+            " transparent: true}]",
+            [
+                "inbound.listeners[0].listen: TPROXY is sure to find a listener at "
+                "'[::]' only, got '127.0.0.1'"
             ],
         ),
         (

@@ -80,7 +80,7 @@ class Transparent(PodSidecar):
 
 
 def sidecar(
-    pod: Pod, folder: Path, capability: str, *, ready: bool = True
+    pod: Pod, folder: Path, capability: str, *, ready: bool = True, **more: Any
 ) -> tuple[PodSidecar, Pair]:
     authority = new_authority()
     everybody = {"peers": ["unauthenticated"], "ports": [ANYBODY, PERMISSIVE]}
@@ -108,6 +108,7 @@ def sidecar(
         "limits": {"detect_seconds": 0.25},
         "admin": {"listen": "127.0.0.1:15000"},
         "telemetry": {"listen": "[::]:15020"},
+        **more,
     }
     policy = {"default": "deny", "rules": rules}
     made = Transparent(capability, pod, folder, configuration, policy, "api")
@@ -116,7 +117,9 @@ def sidecar(
 
 
 @contextmanager
-def new_street(folder: Path, backend: Backend) -> Iterator[Street]:
+def new_street(
+    folder: Path, backend: Backend, capability: str = "+net_admin", **more: Any
+) -> Iterator[Street]:
     with ExitStack() as stack:
         hub = Hub.new(stack)
         api, caller = hub.pod("api"), hub.pod("caller")
@@ -124,7 +127,7 @@ def new_street(folder: Path, backend: Backend) -> Iterator[Street]:
         api.redirect(
             "apply", *words, "--exclude-inbound-ports", f"{EXCLUDED},{EXCLUDED_IN}"
         )
-        started, svid = sidecar(api, folder, "+net_admin")
+        started, svid = sidecar(api, folder, capability, **more)
         served = {
             port: stack.enter_context(serving(api, port, Callers))
             for port in (APP, ANYBODY, PERMISSIVE, EXCLUDED)
@@ -325,13 +328,16 @@ def test_without_the_capability_it_says_what_is_missing(
         )
 
 
-def test_one_of_two_capabilities_is_enough(
-    backend: Backend, space: Namespace, tmp_path: Path
+def test_workers_are_as_transparent_and_the_lesser_capability_will_do(
+    backend: Backend, tmp_path: Path
 ) -> None:
-    space.redirect("apply", "--inbound-mode", "tproxy", "--backend", backend)
-    made, _ = sidecar(Pod(space.name), tmp_path, "+net_raw")
-    with made:
-        assert made.stop() == 0
+    with new_street(tmp_path, backend, "+net_raw", workers=2) as street:
+        for host, own in zip(
+            street.api.addresses, street.caller.addresses, strict=True
+        ):
+            for _ in range(10):
+                with street.caller.connect(host, ANYBODY) as sock:
+                    assert line(sock).split()[0] == own
 
 
 def test_removing_leaves_nothing(space: Namespace, backend: Backend) -> None:

@@ -12,6 +12,7 @@ from attrs import evolve
 from sidecar.binding import BindError
 from sidecar.config.model import ORIGINAL, Config, Endpoint, Identity, Inbound, Listener
 from sidecar.supervisor.sockets import bind_slots
+from tests.net.capabilities import no_capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,18 @@ def test_an_address_in_use_is_named_with_its_place(stack: ExitStack) -> None:
     assert str(error.value) == (
         "inbound.listeners[1].listen: cannot listen there, address already in use, "
         f"got '{there}'"
+    )
+
+
+def test_a_capability_that_is_missing_is_named_with_its_place(
+    stack: ExitStack,
+) -> None:
+    (listener,) = config(ANY).inbound.listeners
+    transparent = Inbound((evolve(listener, transparent=True),))
+    with no_capabilities(), pytest.raises(BindError) as error:
+        bind_slots(evolve(config(ANY), inbound=transparent), 2, stack)
+    assert str(error.value).startswith(
+        "inbound.listeners[0].listen: cannot listen there, transparent needs the cap"
     )
 
 
