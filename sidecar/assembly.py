@@ -62,6 +62,8 @@ def build_credentials(
     except CertificateError as error:
         files = checked.config.identity.from_files
         key = "certificate_chain" if files else "workload_api"
+        if error.identity is not None:
+            key = f"additional.{error.identity}.{key if files else 'hint'}"
         problem = Problem(f"identity.{key}", str(error))
         raise ConfigError(str(path), (problem,)) from None
     except ValueError as error:

@@ -38,14 +38,22 @@ def nearly_over(svid: Svid, now: datetime) -> str | None:
     return f"our own certificate {ends} {seen_from(end, now)}, {stamp(end)}"
 
 
+def _ending(identity: str | None, svid: Svid, now: datetime) -> str | None:
+    ending = nearly_over(svid, now)
+    if ending is None or identity is None:
+        return ending
+    return f"identity {identity!r}: {ending}"
+
+
 async def watch_own_certificate(
     mesh: Mesh, readiness: Readiness, clock: Callable[[], datetime] = utc_now
 ) -> None:
     """Keep *readiness* at how our certificate is, until cancelled."""
     said = False
     while True:
-        svid = mesh.credentials.svid
-        why = None if svid is None else nearly_over(svid, clock())
+        now, svids = clock(), mesh.credentials.svids()
+        endings = (_ending(name, svid, now) for name, svid in svids.items())
+        why = next(filter(None, endings), None)
         if why is not None:
             readiness.failed("identity", why)
             said = True

@@ -80,7 +80,7 @@ class Rotation:
     def withdraw(self, why: str) -> None:
         """Serve no more with what a Workload API has sent: it is not ours any more."""
         self._issued = Issued()
-        self._mesh.credentials.withdrawn = why
+        self._mesh.credentials.withdraw(why)
         self._readiness.failed("identity", why)
 
     def lost(self, why: str) -> None:
@@ -135,8 +135,13 @@ class Rotation:
     def _show_expiry(self, before: Material | None, material: Material) -> None:
         metrics = self._mesh.metrics
         metrics.svid_loaded(material.svid.not_valid_after)
-        for name in before.bundles.keys() - material.bundles.keys() if before else ():
-            metrics.bundle_removed(name)
+        if before is not None:
+            for name in before.bundles.keys() - material.bundles.keys():
+                metrics.bundle_removed(name)
+            for name in before.additional.keys() - material.additional.keys():
+                metrics.additional_svid_removed(name)
+        for name, svid in material.additional.items():
+            metrics.additional_svid_loaded(name, svid.not_valid_after)
         for name, bundle in material.bundles.items():
             ends = bundle.expires()
             if ends is None:

@@ -28,6 +28,8 @@ def named_files(path: Path, config: Config) -> Iterator[Path]:
         identity.name_bundle,
         identity.crl,
         *identity.trust_bundles.values(),
+        *(each.certificate_chain for each in identity.additional.values()),
+        *(each.private_key for each in identity.additional.values()),
     )
     yield from (each for each in named if each is not None)
 

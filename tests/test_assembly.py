@@ -105,16 +105,8 @@ def mesh_of(config: Checked) -> Any:
     return mesh
 
 
-@pytest.mark.parametrize(
-    ("identity", "key"),
-    [
-        (Identity(certificate_chain=PATH), "certificate_chain"),
-        (Identity(workload_api="unix:///s"), "workload_api"),
-    ],
-)
-def test_a_certificate_that_openssl_does_not_take_is_a_problem_of_its_source(
-    identity: Identity, key: str
-) -> None:
+def weak_svid() -> Svid:
+    """One whose key is shorter than OpenSSL takes."""
     weak = rsa.generate_private_key(65537, 1024)
     own = svid("api")
     certificate = (
@@ -127,12 +119,37 @@ def test_a_certificate_that_openssl_does_not_take_is_a_problem_of_its_source(
         .not_valid_after(own.leaf.not_valid_after_utc)
         .sign(weak, hashes.SHA256())
     )
-    mine = material(Svid((certificate,), weak, own.name))
+    return Svid((certificate,), weak, own.name)
+
+
+@pytest.mark.parametrize(
+    ("identity", "key"),
+    [
+        (Identity(certificate_chain=PATH), "certificate_chain"),
+        (Identity(workload_api="unix:///s"), "workload_api"),
+    ],
+)
+def test_a_certificate_that_openssl_does_not_take_is_a_problem_of_its_source(
+    identity: Identity, key: str
+) -> None:
+    mine = material(weak_svid())
     with pytest.raises(ConfigError) as caught:
         build_credentials(PATH, evolve(checked(), config=Config(identity)), 1, mine)
     (problem,) = caught.value.problems
     assert problem.where == f"identity.{key}"
     assert "does not take it: ee key too small" in problem.what
+
+
+def test_an_additional_certificate_that_openssl_does_not_take_is_named() -> None:
+    mine = evolve(material(svid("api")), additional={"billing": weak_svid()})
+    for identity, key in (
+        (Identity(certificate_chain=PATH), "certificate_chain"),
+        (Identity(workload_api="unix:///s"), "hint"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            build_credentials(PATH, evolve(checked(), config=Config(identity)), 1, mine)
+        (problem,) = caught.value.problems
+        assert problem.where == f"identity.additional.billing.{key}"
 
 
 def test_without_material_there_are_no_credentials_yet_and_groups_are_checked() -> None:

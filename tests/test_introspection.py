@@ -162,6 +162,7 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
     value = config_value(config)
     assert value["identity"] == {
         "hint": None,
+        "additional": {},
         "certificate_chain": "tls.crt",
         "private_key": "tls.key",
         "trust_bundles": {"example.org": "ca.crt"},
@@ -180,6 +181,7 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
                 "mode": "permissive",
                 "missing_certificate": "alert",
                 "proxy_protocol": "none",
+                "identity": None,
             }
         },
     }
@@ -197,6 +199,7 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
                 "name": "api",
                 "to": ["10.0.0.0/8", "api.svc"],
                 "ports": [80, 443],
+                "identity": None,
                 "mode": "mtls",
                 "peers": list(peers),
             }

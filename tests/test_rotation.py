@@ -194,3 +194,16 @@ def test_a_bundle_that_has_gone_back_is_refused() -> None:
     assert desk.put(with_sequence(8)) is True
     assert desk.mesh.credentials.generation == 2
     desk.mesh.engine.close()
+
+
+def test_each_additional_identity_has_a_date_of_its_own() -> None:
+    name = "sidecar_additional_svid_expiry_timestamp_seconds"
+    own = material(svid("api"))
+    both = evolve(own, additional={"billing": svid("billing")})
+    desk = Desk(from_files(both))
+    end = svid("billing").not_valid_after.timestamp()
+    assert desk.samples().sum(name, identity="billing") == end
+    assert desk.put(from_files(own)) is True
+    with pytest.raises(KeyError):
+        desk.samples().sum(name, identity="billing")
+    desk.mesh.engine.close()

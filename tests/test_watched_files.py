@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.model import Config, Identity
+from sidecar.config.model import AdditionalIdentity, Config, Identity
 from sidecar.watched_files import contents, look, named_files, touched_since
 
 
@@ -19,10 +19,13 @@ def files(tmp_path: Path) -> list[Path]:
 
 def test_every_file_that_a_configuration_names_is_listed_once_for_each_key() -> None:
     bundles = {"example.org": Path("c"), "partner.test": Path("d")}
-    identity = Identity(Path("a"), Path("b"), bundles, crl=Path("e"))
+    billing = AdditionalIdentity(Path("f"), Path("g"))
+    identity = Identity(
+        Path("a"), Path("b"), bundles, crl=Path("e"), additional={"billing": billing}
+    )
     config = Config(identity=identity, policy=Path("p"))
     listed = {str(each) for each in named_files(Path("s"), config)}
-    assert listed == {"s", "p", "a", "b", "c", "d", "e"}
+    assert listed == set("spabcdefg")
 
 
 def test_a_look_sees_a_file_that_is_replaced_grows_or_goes(files: list[Path]) -> None:

@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from sidecar.config.identity_rules import (
+    check_additional,
+    check_inbound_identities,
+    check_outbound_identities,
+    check_source,
+)
 from sidecar.config.listening import check_listeners, check_loops
 from sidecar.config.model import ORIGINAL, NameKind
 from sidecar.config.place import Finding, Index, Place
@@ -41,16 +47,6 @@ def _check_entrances(config: Config) -> Iterator[Finding]:
     if not config.inbound.listeners and not config.outbound.listeners:
         what = "missing: at least one listener is needed, here or in outbound"
         yield Finding(("inbound", "listeners"), what)
-
-
-def _check_source(config: Config) -> Iterator[Finding]:
-    identity = config.identity
-    if identity.workload_api is None and not identity.from_files:
-        what = (
-            "names no certificate: certificate_chain, private_key, trust_bundles are "
-            "needed (or workload_api, or SPIFFE_ENDPOINT_SOCKET in the environment)"
-        )
-        yield Finding(("identity",), what)
 
 
 def _check_transparent(config: Config) -> Iterator[Finding]:
@@ -115,7 +111,10 @@ _KINDS: Final[dict[type, NameKind]] = {
 }
 
 _RULES: Final[tuple[tuple[tuple[str, ...], ConfigRule], ...]] = (
-    (("identity",), _check_source),
+    (("identity",), check_source),
+    (("identity",), check_additional),
+    (("identity", "inbound"), check_inbound_identities),
+    (("identity", "outbound"), check_outbound_identities),
     (("inbound", "outbound"), _check_entrances),
     (("inbound", "outbound"), _check_transparent),
     (("inbound", "policy"), _check_policy),

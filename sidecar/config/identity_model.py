@@ -21,6 +21,21 @@ class NameKind(StrEnum):
 
 
 @frozen
+class AdditionalIdentity:
+    """One more certificate of ours, for the ports and routes that name it.
+
+    Attributes:
+        certificate_chain: As in `Identity`; None exactly with a Workload API.
+        private_key: As in `Identity`; None exactly with a Workload API.
+        hint: Which of the SVIDs of the Workload API it is; None exactly with files.
+    """
+
+    certificate_chain: Path | None = None
+    private_key: Path | None = None
+    hint: str | None = None
+
+
+@frozen
 class Identity:
     """Where our certificate and the roots of our peers come from.
 
@@ -34,6 +49,8 @@ class Identity:
         name_bundle: The roots of peers known by dns or subject; None exactly when
             neither is accepted.
         crl: Certificate revocation lists, PEM or DER.
+        additional: Identities besides this one, by the name that ports and routes
+            choose them by; peers are judged alike for all of them.
     """
 
     certificate_chain: Path | None = None
@@ -44,6 +61,7 @@ class Identity:
     accept: frozenset[NameKind] = frozenset({NameKind.SPIFFE})
     name_bundle: Path | None = None
     crl: Path | None = None
+    additional: Mapping[str, AdditionalIdentity] = field(factory=dict)
 
     @property
     def from_files(self) -> bool:

@@ -229,6 +229,14 @@ def _resolve(config: Config, base: Path) -> Config:
             },
             name_bundle=beside(identity.name_bundle),
             crl=beside(identity.crl),
+            additional={
+                name: evolve(
+                    each,
+                    certificate_chain=beside(each.certificate_chain),
+                    private_key=beside(each.private_key),
+                )
+                for name, each in identity.additional.items()
+            },
         ),
         policy=beside(config.policy),
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from sidecar.config.model import Identity
+    from sidecar.config.model import AdditionalIdentity, Identity
     from sidecar.identity.peer import Peer
 
 T = TypeVar("T")
@@ -62,9 +62,11 @@ class Material(Trust):
 
     Attributes:
         svid: Our own certificate and key.
+        additional: Those of our other identities, by name.
     """
 
     svid: Svid
+    additional: Mapping[str, Svid] = field(factory=dict)
 
 
 @frozen
@@ -102,7 +104,12 @@ def read_material(identity: Identity, now: dt.datetime) -> Material:
         Invalid: As for `load_material`, with places relative to `identity`.
     """
     reading = _Reading(now)
-    svid = reading.svid(identity)
+    names = bool(identity.accept & {NameKind.DNS, NameKind.SUBJECT})
+    svid = reading.svid(identity, (), names=names)
+    additional = {
+        name: reading.svid(each, ("additional", name), names=names)
+        for name, each in identity.additional.items()
+    }
     bundles = [
         reading.bundle(trust_domain, path)
         for trust_domain, path in identity.trust_bundles.items()
@@ -112,6 +119,7 @@ def read_material(identity: Identity, now: dt.datetime) -> Material:
         raise Invalid(reading.findings)
     return Material(
         svid=svid,
+        additional={name: each for name, each in additional.items() if each},
         bundles={bundle.trust_domain: bundle for bundle in bundles if bundle},
         name_roots=files.name_roots,
         crls=files.crls,
@@ -139,30 +147,33 @@ class _Reading:
         self.findings: list[Finding] = []
         self._now = now
 
-    def svid(self, identity: Identity) -> Svid | None:
-        chain_at, key_at = ("certificate_chain",), ("private_key",)
-        chain = self.file(chain_at, identity.certificate_chain, read_pem)
-        key = self.file(key_at, identity.private_key, read_private_key)
+    def svid(
+        self, source: Identity | AdditionalIdentity, place: Place, *, names: bool
+    ) -> Svid | None:
+        chain_at, key_at = (*place, "certificate_chain"), (*place, "private_key")
+        chain = self.file(chain_at, source.certificate_chain, read_pem)
+        key = self.file(key_at, source.private_key, read_private_key)
         if chain is None:
             return None
-        names = bool(identity.accept & {NameKind.DNS, NameKind.SUBJECT})
         name = self._try(
-            chain_at, identity.certificate_chain, lambda: _name(chain[0], names)
+            chain_at, source.certificate_chain, lambda: _name(chain[0], names)
         )
-        self._check_time(chain[0], identity.certificate_chain)
+        self._check_time(chain[0], chain_at, source.certificate_chain)
         if key is None:
             return None
-        self._try(key_at, identity.private_key, lambda: check_belongs(key, chain))
+        self._try(key_at, source.private_key, lambda: check_belongs(key, chain))
         return None if name is None else Svid(chain, key, name)
 
-    def _check_time(self, leaf: x509.Certificate, path: Path | None) -> None:
+    def _check_time(
+        self, leaf: x509.Certificate, place: Place, path: Path | None
+    ) -> None:
         begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         if self._now < begin:
             what = f"{shown_path(path)}: not valid before {self._moment(begin)}"
-            self.findings.append(Finding(("certificate_chain",), what))
+            self.findings.append(Finding(place, what))
         if self._now > end:
             what = f"{shown_path(path)}: expired {self._moment(end)}"
-            self.findings.append(Finding(("certificate_chain",), what))
+            self.findings.append(Finding(place, what))
 
     def bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
         place = ("trust_bundles", trust_domain)

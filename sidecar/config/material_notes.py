@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 
     from sidecar.config.material import Material
     from sidecar.config.model import Identity
+    from sidecar.identity.svid import Svid
 
 
 def notes_on_material(
     identity: Identity, material: Material, now: dt.datetime
 ) -> Iterator[Finding]:
     """Find what is legal and probably not meant, at places relative to `identity`."""
-    yield from _notes_on_key(identity.private_key)
-    yield from _notes_on_chain(material, now)
+    yield from _notes_on_key(identity.private_key, ())
+    yield from _notes_on_chain(material.svid, now, ())
+    for name, each in identity.additional.items():
+        place = ("additional", name)
+        yield from _notes_on_key(each.private_key, place)
+        yield from _notes_on_chain(material.additional[name], now, place)
     yield from _notes_on_own_bundle(material)
     for trust_domain, bundle in material.bundles.items():
         place = ("trust_bundles", trust_domain)
@@ -38,22 +43,22 @@ def notes_on_material(
     yield from _notes_on_crls(material, now)
 
 
-def _notes_on_key(path: Path | None) -> Iterator[Finding]:
+def _notes_on_key(path: Path | None, above: Place) -> Iterator[Finding]:
     try:
         mode = stat.S_IMODE(path.stat().st_mode) if path else 0
     except OSError:
         return  # it went away since it was read; whoever reads it next will say so
     if mode & 0o077:
         what = f"{shown_path(path)}: others than its owner have access, mode {mode:04o}"
-        yield Finding(("private_key",), what)
+        yield Finding((*above, "private_key"), what)
 
 
-def _notes_on_chain(material: Material, now: dt.datetime) -> Iterator[Finding]:
-    for number, certificate in enumerate(material.svid.chain[1:], 2):
+def _notes_on_chain(svid: Svid, now: dt.datetime, above: Place) -> Iterator[Finding]:
+    for number, certificate in enumerate(svid.chain[1:], 2):
         end = certificate.not_valid_after_utc
         if end < now:
             what = f"certificate {number} expired {stamp(end)}, {seen_from(end, now)}"
-            yield Finding(("certificate_chain",), what)
+            yield Finding((*above, "certificate_chain"), what)
 
 
 def _notes_on_own_bundle(material: Material) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import field, frozen
 
 from sidecar.config.identity_model import (
+    AdditionalIdentity as AdditionalIdentity,  # noqa: PLC0414
     Identity as Identity,  # noqa: PLC0414 - they are parts of the model, too
     NameKind as NameKind,  # noqa: PLC0414
 )
@@ -107,6 +108,8 @@ class PortSettings:
     mode: Mode | None = None
     missing_certificate: MissingCertificate = MissingCertificate.ALERT
     proxy_protocol: ProxyProtocol = ProxyProtocol.NONE
+    identity: str | None = None
+    """One of `identity.additional`, to be shown in place of the first."""
 
 
 @frozen
@@ -123,6 +126,11 @@ class Inbound:
         if settings is None or settings.mode is None:
             return self.mode
         return settings.mode
+
+    def identity_of(self, port: int) -> str | None:
+        """Which of our identities a destination port shows; None for the first."""
+        settings = self.ports.get(port)
+        return None if settings is None else settings.identity
 
     def missing_certificate(self, port: int) -> MissingCertificate:
         """What a client without a certificate is told on a destination port."""
@@ -157,6 +165,7 @@ class Route:
         ports: None stands for every port.
         mode: What happens to the connection.
         peers: Who may answer; at least one exactly when the mode is mtls.
+        identity: One of `identity.additional`, to be shown in place of the first.
     """
 
     name: str
@@ -164,6 +173,7 @@ class Route:
     ports: frozenset[int] | None = None
     mode: RouteMode = RouteMode.MTLS
     peers: tuple[PeerPattern, ...] = ()
+    identity: str | None = None
 
 
 class OutboundDefault(StrEnum):

@@ -75,10 +75,15 @@ def _identity(checked: Checked, now: dt.datetime) -> Iterator[str]:
     if material is None:
         which = "" if identity.hint is None else f" with the hint {identity.hint!r}"
         yield f"the SVID{which} of {identity.workload_api}, which is not asked now"
+        for name, each in identity.additional.items():
+            yield f"and as {name}: the SVID with the hint {each.hint!r}"
         return
     end = material.svid.not_valid_after
     yield str(material.svid.name)
     yield f"expires {stamp(end)}, {seen_from(end, now)}"
+    for name, svid in material.additional.items():
+        end = svid.not_valid_after
+        yield f"and as {name}: {svid.name}, expires {stamp(end)}, {seen_from(end, now)}"
     if material.bundles:
         yield f"trust domains: {_some(map(_bundle, material.bundles.values()))}"
     if material.name_roots:
@@ -106,7 +111,9 @@ def _inbound(inbound: Inbound) -> Iterator[str]:
         missing = inbound.missing_certificate(port) is MissingCertificate.HTTP_400
         told = ", HTTP 400 without a certificate" if missing else ""
         header = _HEADERS[inbound.proxy_protocol(port)]
-        yield f"port {port}: {inbound.mode_of(port)}{told}{header}"
+        own = inbound.identity_of(port)
+        shown = "" if own is None else f", as {own}"
+        yield f"port {port}: {inbound.mode_of(port)}{told}{header}{shown}"
 
 
 def _policy(policy: Policy) -> str:
@@ -131,7 +138,8 @@ def _outbound(outbound: Outbound) -> Iterator[str]:
 def _route(route: Route) -> str:
     ports = "" if route.ports is None else f" port {_some(sorted(route.ports))}"
     peers = f", answered by {_some(route.peers)}" if route.peers else ""
-    return f"{route.name}: {route.mode} to {_some(route.to)}{ports}{peers}"
+    own = "" if route.identity is None else f", as {route.identity}"
+    return f"{route.name}: {route.mode} to {_some(route.to)}{ports}{peers}{own}"
 
 
 def _ways(listener: Listener) -> str:

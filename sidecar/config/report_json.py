@@ -8,7 +8,8 @@ from sidecar.config.problems import ConfigError
 
 if TYPE_CHECKING:
     from sidecar.config.check import Checked
-    from sidecar.config.model import Inbound, Listener, Outbound
+    from sidecar.config.model import AdditionalIdentity, Inbound, Listener, Outbound
+    from sidecar.identity.svid import Svid
 
 
 def report_value(source: str, result: Checked | ConfigError) -> dict[str, Any]:
@@ -56,6 +57,22 @@ def _identity_value(checked: Checked) -> dict[str, Any]:
         },
         "workload_api": identity.workload_api,
         "hint": identity.hint,
+        "additional": {
+            name: _additional_value(
+                each, None if material is None else material.additional[name]
+            )
+            for name, each in identity.additional.items()
+        },
+    }
+
+
+def _additional_value(
+    identity: AdditionalIdentity, svid: Svid | None
+) -> dict[str, Any]:
+    return {
+        "name": svid and str(svid.name),
+        "not_after": svid and svid.not_valid_after.isoformat(),
+        "hint": identity.hint,
     }
 
 
@@ -64,6 +81,7 @@ def _inbound_value(inbound: Inbound) -> dict[str, Any]:
         str(port): {
             "mode": str(inbound.mode_of(port)),
             "missing_certificate": str(inbound.missing_certificate(port)),
+            "identity": inbound.identity_of(port),
             "proxy_protocol": str(inbound.proxy_protocol(port)),
         }
         for port in inbound.ports
@@ -101,6 +119,7 @@ def _outbound_value(outbound: Outbound) -> dict[str, Any]:
                 "to": [str(to) for to in route.to],
                 "ports": None if route.ports is None else sorted(route.ports),
                 "peers": [str(peer) for peer in route.peers],
+                "identity": route.identity,
             }
             for route in outbound.routes
         ],

@@ -60,6 +60,9 @@ def check_route(route: Route) -> Iterator[Finding]:
     if route.mode is RouteMode.MTLS and not route.peers:
         what = "expected at least one peer that may answer, got none"
         yield Finding(("peers",), f"{what} (mode 'mtls' trusts nobody by default)")
+    if route.mode is not RouteMode.MTLS and route.identity is not None:
+        what = f"it is shown to nobody in mode '{route.mode}' (remove it)"
+        yield Finding(("identity",), what)
     if route.mode is not RouteMode.MTLS and route.peers:
         what = f"nobody is checked in mode '{route.mode}'"
         yield Finding(("peers",), f"{what} (remove peers, or write mode 'mtls')")

@@ -8,6 +8,7 @@ from sidecar.config import text_shapes
 from sidecar.config.address import parse_listen, parse_target
 from sidecar.config.model import (
     AccessLevel,
+    AdditionalIdentity,
     Config,
     Drain,
     Identity,
@@ -87,6 +88,7 @@ _PORT_SETTINGS: Final = reader_of(
         "mode": choice(Mode),
         "missing_certificate": choice(MissingCertificate),
         "proxy_protocol": choice(ProxyProtocol),
+        "identity": read_name,
     },
 )
 _ROUTE: Final = reader_of(
@@ -105,8 +107,14 @@ _ROUTE: Final = reader_of(
         "ports": PORTS,
         "mode": choice(RouteMode),
         "peers": listed(PEER, "peers"),
+        "identity": read_name,
     },
     check_route,
+)
+
+_ADDITIONAL: Final = reader_of(
+    AdditionalIdentity,
+    {"certificate_chain": read_path, "private_key": read_path, "hint": read_text},
 )
 
 SECTIONS: Final[dict[str, Reader[Any]]] = {
@@ -133,6 +141,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
             ),
             "name_bundle": read_path,
             "crl": read_path,
+            "additional": mapping(read_name, _ADDITIONAL, "names to identities"),
         },
         check_identity,
     ),

@@ -115,7 +115,7 @@ async def _terminate(
     connection: Connection,
 ) -> TlsSession:
     """Answer the client's handshake; one that fails is told why."""
-    credentials = check_identity(mesh, connection)
+    credentials = check_identity(mesh, connection, plan.identity)
 
     async def accept(scope: trio.CancelScope) -> TlsSession:
         hello = first or await peek.receive(client)

@@ -78,7 +78,7 @@ async def originate(
         Nothing is left open.
     """
     key = destination.host, destination.port
-    credentials = check_identity(mesh, connection)
+    credentials = check_identity(mesh, connection, plan.identity)
     slot = credentials.sessions.slot((*key, plan.rule))
     alpn = key not in mesh.no_alpn
     while True:

@@ -29,6 +29,8 @@ class Terminate:
 
     certificate_required: bool
     """False: one who has none is told so in HTTP."""
+    identity: str | None = None
+    """Which of ours is shown; None for the first."""
 
 
 @frozen
@@ -52,6 +54,8 @@ class Originate:
     rule: str
     peers: PeerSet
     server_name: str | None
+    identity: str | None = None
+    """Which of ours is shown; None for the first."""
 
 
 @frozen
@@ -104,7 +108,10 @@ def plan_inbound(
     if any(own.cover(each, destination.port) for each in addresses):
         return Reject(Outcome.LOOP, _LOOP)
     port = destination.port
-    terminate = Terminate(inbound.missing_certificate(port) is MissingCertificate.ALERT)
+    terminate = Terminate(
+        inbound.missing_certificate(port) is MissingCertificate.ALERT,
+        inbound.identity_of(port),
+    )
     match mode := inbound.mode_of(port):
         case Mode.STRICT:
             return terminate
@@ -145,7 +152,7 @@ def plan_outbound(
     match route.mode:
         case RouteMode.MTLS:
             name = None if destination.host in addresses else destination.host
-            return Originate(route.name, route.peers, name)
+            return Originate(route.name, route.peers, name, route.identity)
         case RouteMode.PLAINTEXT:
             return PassThrough(route.name)
         case RouteMode.DENY:

@@ -27,6 +27,7 @@ class ResolvedRoute:
     name: str
     mode: RouteMode
     peers: PeerSet
+    identity: str | None = None
 
 
 class RouteTable:
@@ -38,7 +39,12 @@ class RouteTable:
         """Match host names by what *addresses_of* says they are at the moment."""
         self.default: OutboundDefault = outbound.default
         self._routes = [
-            (route, ResolvedRoute(route.name, route.mode, PeerSet(route.peers)))
+            (
+                route,
+                ResolvedRoute(
+                    route.name, route.mode, PeerSet(route.peers), route.identity
+                ),
+            )
             for route in outbound.routes
         ]
         self._addresses_of = addresses_of

@@ -108,13 +108,15 @@ async def dial_upstream(
     return sock
 
 
-def check_identity(mesh: Mesh, connection: Connection) -> Credentials:
-    """Give what a handshake of now is done with.
+def check_identity(
+    mesh: Mesh, connection: Connection, identity: str | None
+) -> Credentials:
+    """Give what a handshake of now is done with, as one of our identities.
 
     Raises:
         Refused: We have nothing to show that a peer would take.
     """
-    credentials = mesh.credentials
+    credentials = mesh.credentials.of(identity)
     connection.generation = credentials.generation
     why = credentials.unusable()
     if why is not None:

@@ -91,6 +91,11 @@ class Instruments:
             "sidecar_svid_expiry_timestamp_seconds",
             "When the SVID in use expires, in Unix time; 0 before one is loaded.",
         )
+        self.additional_svid_expiry = self._gauge(
+            "sidecar_additional_svid_expiry_timestamp_seconds",
+            "When the SVID of an additional identity expires, in Unix time.",
+            "identity",
+        )
         self.bundle_expiry = self._gauge(
             "sidecar_bundle_expiry_timestamp_seconds",
             "When the last root of a trust bundle expires, in Unix time.",

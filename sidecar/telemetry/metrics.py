@@ -212,6 +212,14 @@ class Metrics:
         """Show when the SVID in use ends."""
         self._on.svid_expiry.set(expiry.timestamp())
 
+    def additional_svid_loaded(self, identity: str, expiry: datetime) -> None:
+        """Show when the SVID of another of our identities ends."""
+        self._on.additional_svid_expiry.labels(identity).set(expiry.timestamp())
+
+    def additional_svid_removed(self, identity: str) -> None:
+        """Stop showing an identity that is ours no more."""
+        self._on.additional_svid_expiry.remove(identity)
+
     def bundle_loaded(self, trust_domain: str, expiry: datetime) -> None:
         """Show when the last root of a trust domain's bundle ends."""
         self._on.bundle_expiry.labels(trust_domain).set(expiry.timestamp())

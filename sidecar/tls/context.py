@@ -37,7 +37,13 @@ _SESSION_SECONDS: Final = 300
 
 
 class CertificateError(Exception):
-    """OpenSSL does not take our own certificate; the message says why."""
+    """OpenSSL does not take our own certificate; the message says why.
+
+    Attributes:
+        identity: Whose it is, of the additional identities; None for the first.
+    """
+
+    identity: str | None = None
 
 
 def _context(method: int, svid: Svid, tls: Tls) -> SSL.Context:

@@ -11,16 +11,22 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
 from OpenSSL import SSL
 
 from sidecar.config.material import Trust
 from sidecar.config.moments import stamp
-from sidecar.tls.context import ALPN, client_context, server_context
+from sidecar.tls.context import (
+    ALPN,
+    CertificateError,
+    client_context,
+    server_context,
+)
 from sidecar.tls.sessions import Sessions
 from sidecar.tls.verify import PeerCheck, Verifier, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from sidecar.config.material import Material
@@ -47,11 +53,12 @@ class Credentials:
         tls: Tls,
         generation: int = 1,
         clock: Callable[[], datetime] = utc_now,
+        verifier: Verifier | None = None,
     ) -> None:
         self.material = material
         self.generation = generation
         self._tls = tls
-        self._verifier = Verifier(
+        self._verifier = verifier or Verifier(
             material, clock, timedelta(seconds=tls.clock_skew_seconds)
         )
         # Made now, so that what is wrong with them is known at start.
@@ -60,7 +67,47 @@ class Credentials:
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
         self.withdrawn: str | None = None
-        """Why what this presents may not be presented any more."""
+        """Why what this presents may not be presented any more; see `withdraw`."""
+        # Contexts and sessions of their own, so that no ticket leads from one of our
+        # identities to another; what is known of peers is known for all of them.
+        self._others = {
+            name: self._other(name, svid) for name, svid in material.additional.items()
+        }
+
+    def _other(self, name: str, svid: Svid) -> Credentials:
+        material = evolve(self.material, svid=svid, additional={})
+        try:
+            return Credentials(
+                material, self._tls, self.generation, self._clock, self._verifier
+            )
+        except CertificateError as error:
+            error.identity = name
+            raise
+
+    def of(self, identity: str | None) -> Credentials:
+        """Give those that present another of our identities; None for the first.
+
+        A name that there is not (any more) gives what is unusable, and says so.
+        """
+        if identity is None:
+            return self
+        found = self._others.get(identity)
+        if found is None:
+            found = NoCredentials(self.generation, self._clock)
+            found.withdrawn = self.withdrawn or f"we have no identity {identity!r}"
+        return found
+
+    def svids(self) -> Mapping[str | None, Svid]:
+        """List what is presented, by the name of the identity; None is the first."""
+        found: dict[str | None, Svid] = {None: self.material.svid}
+        found.update(self.material.additional)
+        return found
+
+    def withdraw(self, why: str) -> None:
+        """Present nothing of all this any more."""
+        self.withdrawn = why
+        for each in self._others.values():
+            each.withdraw(why)
 
     @property
     def svid(self) -> Svid | None:
@@ -130,7 +177,12 @@ class NoCredentials(Credentials):
         self.withdrawn = "no certificate has been issued to us yet"
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
+        self._others = {}
         self._verifier = Verifier(Trust(), clock)
+
+    def svids(self) -> Mapping[str | None, Svid]:
+        """Nothing was issued yet."""
+        return {}
 
     @property
     def svid(self) -> None:

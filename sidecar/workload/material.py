@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.config.crl import CrlError, parse_crls
 from sidecar.config.material import Material
-from sidecar.config.place import Finding, Invalid
+from sidecar.config.place import Finding, Invalid, Place
 from sidecar.config.wording import shown
 from sidecar.identity.bundle import BundleError, TrustBundle
 from sidecar.identity.reading import SvidError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.material import FileTrust
     from sidecar.config.model import Identity
-    from sidecar.workload.response import SentSvid, X509SvidResponse
+    from sidecar.workload.response import X509SvidResponse
 
 T = TypeVar("T")
 
@@ -53,8 +53,11 @@ def material_of(
             to `identity`. No other exception escapes, whatever was sent.
     """
     reading = _Reading()
-    chosen = reading.chosen(response, identity.hint)
-    svid = None if chosen is None else reading.svid(chosen, now)
+    svid = reading.svid(response, identity.hint, (), now)
+    additional = {
+        name: reading.svid(response, each.hint, ("additional", name), now)
+        for name, each in identity.additional.items()
+    }
     bundles = reading.bundles(response)
     crls = [
         reading.use(f"revocation list {number}", parse_crls, crl) or ()
@@ -64,6 +67,7 @@ def material_of(
         raise Invalid(reading.findings)
     return Material(
         svid=svid,
+        additional={name: each for name, each in additional.items() if each},
         bundles=bundles,
         name_roots=files.name_roots,
         crls=(*(each for several in crls for each in several), *files.crls),
@@ -77,17 +81,22 @@ class _Reading:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
-    def chosen(self, response: X509SvidResponse, hint: str | None) -> SentSvid | None:
-        """Find the SVID that is meant: the first with the hint, or of them all."""
-        for each in response.svids:
-            if hint is None or each.hint == hint:
-                return each
-        hints = ", ".join(shown(each.hint) for each in response.svids)
-        what = f"expected the hint of an SVID that the agent has ({hints})"
-        self.findings.append(Finding(("hint",), f"{what}, got {shown(hint)}"))
-        return None
+    def svid(
+        self,
+        response: X509SvidResponse,
+        hint: str | None,
+        place: Place,
+        now: dt.datetime | None,
+    ) -> Svid | None:
+        """Read the SVID that is meant: the first with the hint, or of them all."""
+        sent = next((s for s in response.svids if hint in {None, s.hint}), None)
+        if sent is None:
+            hints = ", ".join(shown(each.hint) for each in response.svids)
+            what = f"expected the hint of an SVID that the agent has ({hints})"
+            what = f"{what}, got {shown(hint)}"
+            self.findings.append(Finding((*place, "hint"), what))
+            return None
 
-    def svid(self, sent: SentSvid, now: dt.datetime | None) -> Svid | None:
         def read() -> Svid:
             svid = Svid.from_der(sent.chain, sent.private_key)
             if str(svid.name) != sent.spiffe_id:

@@ -275,6 +275,50 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "identity:\n  certificate_chain: a\n  private_key: b\n"
+        "  trust_bundles: {example.org: c}\n"
+        "  additional:\n    billing: {certificate_chain: d}\n    a b: {}\n" + OUTBOUND,
+        [
+            "7: identity.additional['a b']: a name must be 1 to 63 of A-Z, a-z, 0-9, "
+            "'.', '_', '-', got 'a b'"
+        ],
+    ),
+    (
+        "identity:\n  certificate_chain: a\n  private_key: b\n"
+        "  trust_bundles: {example.org: c}\n"
+        "  additional:\n    billing: {certificate_chain: d, hint: e}\n" + OUTBOUND,
+        [
+            "6: identity.additional.billing.private_key: missing",
+            "6: identity.additional.billing.hint: chooses among the SVIDs of a "
+            "Workload API, and there is none (name files)",
+        ],
+    ),
+    (
+        "identity:\n  workload_api: unix:///s\n"
+        "  additional:\n    billing: {certificate_chain: d, private_key: e}\n"
+        + OUTBOUND,
+        [
+            "4: identity.additional.billing.hint: missing: it says which SVID is meant",
+            "4: identity.additional.billing.certificate_chain: cannot stand beside a "
+            "Workload API: it brings all of them",
+            "4: identity.additional.billing.private_key: cannot stand beside a "
+            "Workload API: it brings all of them",
+        ],
+    ),
+    (
+        "identity:\n  workload_api: unix:///s\n  additional: {billing: {hint: e}}\n"
+        "policy: p\ninbound:\n  listeners: [{listen: '[::1]:1', destination: 'a:1'}]\n"
+        "  ports: {8081: {identity: biling}}\noutbound:\n  routes:\n"
+        "  - {name: a, to: [b], peers: ['spiffe://c/d'], identity: shipping}\n"
+        "  - {name: e, to: [f], mode: plaintext, identity: billing}\n",
+        [
+            "7: inbound.ports.8081.identity: expected a name in identity.additional, "
+            "got 'biling' (did you mean 'billing'?)",
+            "11: outbound.routes[1].identity: it is shown to nobody in mode "
+            "'plaintext' (remove it)",
+        ],
+    ),
+    (
         "identity:\n  workload_api: unix:///s\n  accept: []\n" + OUTBOUND,
         [
             "3: identity.accept: expected at least one, got an empty list "

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, strategies as st
 
 from sidecar.config.material import load_material
-from sidecar.config.model import Identity, NameKind
+from sidecar.config.model import AdditionalIdentity, Identity, NameKind
 from sidecar.config.problems import ConfigError
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
@@ -284,3 +284,36 @@ def test_any_changed_byte_is_material_or_its_problems(
     finally:
         Path(name).write_bytes(good)
     assert result
+
+
+BILLING = "spiffe://example.org/ns/shop/sa/billing"
+TWO = evolve(
+    IDENTITY,
+    additional={"billing": AdditionalIdentity(Path("b.crt"), Path("b.key"))},
+)
+
+
+def test_additional_identities_have_their_own_certificates() -> None:
+    put("b.crt", pem(ROOT.leaf(BILLING, name="billing")))()
+    put("b.key", key_pem("billing"))()
+    material = load_material(TWO, NOW)
+    assert str(material.svid.name) == SPIFFE_ID
+    assert {name: str(each.name) for name, each in material.additional.items()} == {
+        "billing": BILLING
+    }
+
+
+def test_what_is_wrong_with_an_additional_identity_is_said_at_its_place() -> None:
+    assert refusals(TWO) == [
+        "identity.additional.billing.certificate_chain: b.crt: no such file",
+        "identity.additional.billing.private_key: b.key: no such file",
+    ]
+    put("b.crt", pem(ROOT.leaf(BILLING, name="billing", end=OLD)))()
+    put("b.key", key_pem())()
+    lines = refusals(TWO)
+    assert [line.partition(": ")[0] for line in lines] == [
+        "identity.additional.billing.certificate_chain",
+        "identity.additional.billing.private_key",
+    ]
+    assert "expired 2026-01-02 03:04:05 UTC, 3 days ago" in lines[0]
+    assert "must belong to the first certificate" in lines[1]

@@ -188,3 +188,27 @@ def test_what_a_bundle_says_of_itself_is_shown(write: Write) -> None:
         "             trust domains: example.org, partner.test "
         "(nothing of it is trusted, sequence 7, refresh hint 300 s)"
     )
+
+
+def test_additional_identities_are_shown_with_who_has_them(write: Write) -> None:
+    more = (
+        "  additional: {billing: {certificate_chain: tls.crt, private_key: tls.key}}\n"
+    )
+    text = CONFIG.replace("inbound:", f"{more}inbound:", 1)
+    text = text.replace("9090: {mode", "9090: {identity: billing, mode")
+    text = text.replace("ports: [8443, 8080]", "identity: billing")
+    lines = [line.strip() for line in report(write, text)]
+    assert (
+        "and as billing: spiffe://example.org/ns/shop/sa/cart, "
+        "expires 2026-01-08 03:04:05 UTC, in 3 days"
+    ) in lines
+    assert "port 9090: permissive, as billing" in lines
+    assert any(line.endswith("sa/api, as billing") for line in lines)
+
+
+def test_additional_identities_of_a_workload_api_are_known_by_their_hints(
+    write: Write,
+) -> None:
+    source = "{workload_api: 'unix:///s', additional: {billing: {hint: b}}}"
+    text = f"identity: {source}\n" + CONFIG[CONFIG.index("inbound:") :]
+    assert "and as billing: the SVID with the hint 'b'" in report(write, text)[2]

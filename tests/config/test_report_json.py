@@ -43,6 +43,7 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
             },
             "workload_api": None,
             "hint": None,
+            "additional": {},
         },
         "inbound": {
             "listeners": [
@@ -62,16 +63,19 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
                 "9090": {
                     "mode": "permissive",
                     "missing_certificate": "alert",
+                    "identity": None,
                     "proxy_protocol": "none",
                 },
                 "8080": {
                     "mode": "strict",
                     "missing_certificate": "http-400",
+                    "identity": None,
                     "proxy_protocol": "tls",
                 },
                 "8081": {
                     "mode": "strict",
                     "missing_certificate": "alert",
+                    "identity": None,
                     "proxy_protocol": "addresses",
                 },
             },
@@ -103,6 +107,7 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
                     "to": ["10.0.0.0/8", "api.shop.svc"],
                     "ports": [8080, 8443],
                     "peers": ["spiffe://example.org/ns/shop/sa/api"],
+                    "identity": None,
                 },
                 {
                     "name": "rest",
@@ -110,6 +115,7 @@ def test_a_sound_configuration_is_a_value_that_json_can_carry(write: Write) -> N
                     "to": ["0.0.0.0/0"],
                     "ports": None,
                     "peers": [],
+                    "identity": None,
                 },
             ],
         },

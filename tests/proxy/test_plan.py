@@ -54,6 +54,8 @@ def http_400(mode: Mode | None = None) -> PortSettings:
         (Inbound(mode=Mode.DISABLED, ports={80: PortSettings()}), PassThrough()),
         (Inbound(ports={80: http_400()}), Terminate(False)),
         (Inbound(ports={81: http_400()}), Terminate(True)),
+        (Inbound(ports={80: PortSettings(identity="b")}), Terminate(True, "b")),
+        (Inbound(ports={81: PortSettings(identity="b")}), Terminate(True)),
         (Inbound(ports={80: http_400(Mode.PERMISSIVE)}), Detect(Terminate(False))),
         (Inbound(ports={80: http_400(Mode.DISABLED)}), PassThrough()),
     ],

@@ -15,6 +15,7 @@ NAMES_AND_LABELS = {
     "sidecar_policy_decisions": ("direction", "decision", "rule"),
     "sidecar_peer_connections": ("direction", "peer", "decision"),
     "sidecar_svid_expiry_timestamp_seconds": (),
+    "sidecar_additional_svid_expiry_timestamp_seconds": ("identity",),
     "sidecar_bundle_expiry_timestamp_seconds": ("trust_domain",),
     "sidecar_reloads": ("what", "result"),
     "sidecar_generation": ("what",),

@@ -387,3 +387,48 @@ def test_before_the_first_nothing_is_presented_and_nobody_trusted() -> None:
     refusal = nothing.judge(chain)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.UNKNOWN_TRUST_DOMAIN
+
+
+# --- More than one identity
+
+
+BILLING: Final = "spiffe://example.org/ns/shop/sa/billing"
+
+
+def two_identities() -> Credentials:
+    authority = Authority.create("example.org", now=NOW)
+    mine = material(issue(authority, API), authority.bundle)
+    additional = {"billing": issue(authority, BILLING)}
+    return Credentials(evolve(mine, additional=additional), Tls())
+
+
+@pytest.mark.parametrize(("identity", "name"), [(None, API), ("billing", BILLING)])
+def test_each_identity_shows_its_own_certificate(
+    identity: str | None, name: str
+) -> None:
+    ours = two_identities()
+    accepted, _ = ours.of(identity).accept()
+    calling, check = ours.connect(ANYBODY, None)
+    converse(calling, accepted)
+    assert str(check.peer) == name
+    accepted, check = ours.accept()
+    calling, _ = ours.of(identity).connect(ANYBODY, None)
+    converse(calling, accepted)
+    assert str(check.peer) == name
+
+
+def test_an_identity_that_there_is_not_is_unusable() -> None:
+    ours = two_identities()
+    assert ours.of(None) is ours
+    assert ours.of("shipping").unusable() == "we have no identity 'shipping'"
+    assert ours.of("billing").unusable() is None
+    ours.withdraw("the agent says no")
+    for identity in (None, "billing", "shipping"):
+        assert ours.of(identity).unusable() == "the agent says no"
+
+
+def test_all_that_is_presented_is_listed() -> None:
+    ours = two_identities()
+    names = {name: str(each.name) for name, each in ours.svids().items()}
+    assert names == {None: API, "billing": BILLING}
+    assert NoCredentials(1).svids() == {}

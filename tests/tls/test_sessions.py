@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 from OpenSSL import SSL
 
 from sidecar.config.model import Tls
@@ -304,3 +305,20 @@ def test_where_no_session_came_none_is_kept(ours: Credentials) -> None:
     assert take is not None
     take()
     assert ours.sessions.find(KEY) is None
+
+
+def test_no_session_leads_from_one_of_our_identities_to_another(
+    authority: Authority,
+) -> None:
+    mine = material(issue(authority, API), authority.bundle)
+    both = evolve(mine, additional={"again": issue(authority, API)})
+    ours = Credentials(both, _TLS)
+    slot = ours.sessions.slot(KEY)
+    meet(ours, ours, slot)
+    # The same name, the same trust, and the session is offered: no server context but
+    # the one that gave the ticket can read it.
+    assert not resumed(meet(ours.of("again"), ours, slot)[0])
+    assert ours.of("again").sessions.find(KEY) is None
+    own = ours.of("again").sessions.slot(KEY)
+    seen = [resumed(meet(ours, ours.of("again"), own)[0]) for _ in range(2)]
+    assert seen == [False, True]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.config.crl import parse_crls
 from sidecar.config.material import FileTrust
-from sidecar.config.model import Identity
+from sidecar.config.model import AdditionalIdentity, Identity
 from sidecar.config.place import Invalid, written
 from sidecar.workload.material import material_of
 from sidecar.workload.response import X509SvidResponse
@@ -178,3 +178,14 @@ def test_all_that_is_wrong_is_said() -> None:
 def test_an_svid_that_is_not_ours_is_not_looked_at() -> None:
     broken = entry(BILLING, AUTHORITY, x509_svid=b"x")
     assert judge(entry(API, AUTHORITY), broken).svid == API
+
+
+def test_additional_identities_are_chosen_by_their_hints() -> None:
+    identity = evolve(IDENTITY, additional={"billing": AdditionalIdentity(hint="pays")})
+    sent = [entry(API, AUTHORITY), entry(BILLING, AUTHORITY, "pays")]
+    material = judge(*sent, identity=identity)
+    assert (material.svid, material.additional) == (API, {"billing": BILLING})
+    assert refusals(entry(API, AUTHORITY), identity=identity) == [
+        "additional.billing.hint: expected the hint of an SVID that the agent has "
+        "(''), got 'pays'"
+    ]

@@ -135,6 +135,9 @@ async def test_it_follows_to_another_address(
         assert heard[-1] == "received other"
         following.source.follow(other.address)  # which changes nothing
         following.source.follow(None)
+        with trio.fail_after(10):
+            while other.streams:  # noqa: ASYNC110 - nothing else says so
+                await trio.sleep(0.01)
         other.send(response(crl=[b"nobody listens"]))
         following.source.follow(agent.address)
         heard = await listener.until(6)
