@@ -87,6 +87,25 @@ async def test_past_the_limit_callers_wait_in_the_backlog() -> None:
     assert len(app.accepted) == 2
 
 
+async def test_a_higher_limit_lets_in_who_waits_and_a_lower_one_turns_nobody_out() -> (
+    None
+):
+    async with (
+        application() as app,
+        running(plain(app, connections=1), ANYBODY) as mesh,
+    ):
+        with await mesh.connect() as first, await mesh.connect() as second:
+            await echoed(first)
+            mesh.mesh.resize(Limits(connections=2))
+            await echoed(second)
+            mesh.mesh.resize(Limits(connections=1))
+            await echoed(first, b"still here")
+            await echoed(second, b"still here")
+            assert mesh.slots.value == 0
+        await mesh.wait_open(0)
+        assert mesh.slots.value == 1
+
+
 async def test_a_caller_that_gives_up_in_the_backlog_costs_no_slot() -> None:
     async with (
         application() as app,
