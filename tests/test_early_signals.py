@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar import early_signals
-from tests.support.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,25 +75,6 @@ def test_nothing_is_kept_where_nothing_was_prepared() -> None:
     before = signal.getsignal(signal.SIGTERM)
     early_signals.remember()
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_the_first_process_of_a_container_hears_it_too() -> None:
-    """The kernel drops what such a process has no handler for: pid_namespaces(7)."""
-    script = (
-        "import os, sys\n"
-        "from sidecar import early_signals\n"
-        "if sys.argv[1:]:\n"
-        "    early_signals.prepare(['run'])\n"
-        "assert os.getpid() == 1\n"
-        f"os.kill(1, {signal.SIGTERM:d})\n"
-        "for _ in range(1000): pass\n"
-        "os._exit(4)\n"
-    )
-    command = [str(require("unshare")), "--user", "--pid", "--fork", sys.executable]
-    command += ["-c", script]
-    unprepared = subprocess.run(command, cwd=ROOT, check=False)
-    prepared = subprocess.run([*command, "prepared"], cwd=ROOT, check=False)
-    assert (unprepared.returncode, prepared.returncode) == (4, 0)
 
 
 def test_it_comes_before_everything_that_takes_long() -> None:

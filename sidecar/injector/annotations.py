@@ -29,6 +29,7 @@ REDIRECT: Final = tuple(
 )
 """Which options of `sidecar redirect` an annotation can give."""
 
+_MOST_UNKNOWN: Final = 20
 _WORDS: Final = {"true": True, "enabled": True, "false": False, "disabled": False}
 
 
@@ -116,11 +117,7 @@ def with_annotations(
         AnnotationsError: Annotations of ours are unknown or wrong; others are not
             looked at.
     """
-    problems = [
-        f"annotation {name}: unknown{suggestion(name, SETTERS)}"
-        for name in annotations
-        if name.startswith(PREFIX) and name not in {*SETTERS, INJECT, STATUS}
-    ]
+    problems = _unknown(annotations)
     for name, put in SETTERS.items():
         text = annotations.get(name, of_namespace.get(name))
         if text is None:
@@ -139,6 +136,21 @@ def with_annotations(
     if problems:
         raise AnnotationsError(tuple(problems))
     return settings
+
+
+def _unknown(annotations: Mapping[str, str]) -> list[str]:
+    known = {*SETTERS, INJECT, STATUS}
+    unknown = [
+        name for name in annotations if name.startswith(PREFIX) and name not in known
+    ]
+    # Guessing takes a while, and whoever may create a pod may send any number.
+    problems = [
+        f"annotation {name}: unknown{suggestion(name, SETTERS)}"
+        for name in unknown[:_MOST_UNKNOWN]
+    ]
+    if len(unknown) > _MOST_UNKNOWN:
+        problems.append(f"annotations: {len(unknown) - _MOST_UNKNOWN} more are unknown")
+    return problems
 
 
 def _wrong_options(settings: InjectionSettings) -> list[str]:

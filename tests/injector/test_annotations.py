@@ -144,3 +144,11 @@ def test_a_switch_is_on_or_off(text: str, *, on: bool) -> None:
 def test_a_switch_that_is_misspelt_is_neither() -> None:
     with pytest.raises(ValueError, match="did you mean 'enabled'"):
         parse_switch("enable")
+
+
+def test_of_very_many_that_are_unknown_some_are_named() -> None:
+    many = {f"sidecar.mesh/a{n}": "x" for n in range(50_000)}
+    with pytest.raises(AnnotationsError) as error:
+        with_annotations(SETTINGS, many, {})
+    assert len(error.value.problems) == 21
+    assert error.value.problems[-1] == "annotations: 49980 more are unknown"

@@ -4,6 +4,8 @@ import logging
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from prometheus_client import CollectorRegistry
 
 from sidecar.admin.messages import Request, Response
@@ -23,9 +25,11 @@ class Webhook:
         metrics = WebhookMetrics(self.registry)
         self.admission = Admission(lambda: settings, metrics, fail_open=fail_open)
 
-    def post(self, data: bytes, kind: str = "application/json") -> Response:
+    async def post(self, data: bytes, kind: str = "application/json") -> Response:
         headers = {"content-type": kind}
-        return self.admission(Request("POST", "/inject", headers=headers, body=data))
+        return await self.admission(
+            Request("POST", "/inject", headers=headers, body=data)
+        )
 
     def counted(self, result: str) -> float | None:
         name = "sidecar_webhook_reviews_total"
@@ -41,7 +45,7 @@ def webhook() -> Webhook:
     "kind", ["application/json", "Application/JSON; charset=utf-8"]
 )
 async def test_a_pod_gets_the_sidecar(webhook: Webhook, kind: str) -> None:
-    answered = webhook.post(body(), kind)
+    answered = await webhook.post(body(), kind)
     assert (answered.status, answered.content_type) == (200, "application/json")
     result = patched(pod(), answered.body)
     assert result["spec"]["containers"][0]["name"] == "sidecar"
@@ -52,7 +56,7 @@ async def test_a_pod_gets_the_sidecar(webhook: Webhook, kind: str) -> None:
 async def test_another_type_is_refused_as_http_does(
     webhook: Webhook, kind: str
 ) -> None:
-    answered = webhook.post(body(), kind)
+    answered = await webhook.post(body(), kind)
     assert answered.status == 415
     assert answered.body == (
         f"content-type: expected application/json, got {kind!r}\n".encode()
@@ -61,14 +65,14 @@ async def test_another_type_is_refused_as_http_does(
 
 
 async def test_what_cannot_be_answered_is_told_why(webhook: Webhook) -> None:
-    answered = webhook.post(b"{}")
+    answered = await webhook.post(b"{}")
     assert answered.status == 400
     assert answered.body == b"request.uid: expected text, got nothing\n"
     assert webhook.counted("invalid") == 1
 
 
 async def test_what_can_be_answered_is_answered(webhook: Webhook) -> None:
-    answered = webhook.post(body(object=7))
+    answered = await webhook.post(body(object=7))
     assert answered.status == 200
     assert response(answered.body) == {
         "uid": UID,
@@ -82,7 +86,7 @@ async def test_a_bug_of_ours_fails_as_was_chosen(
     caplog: pytest.LogCaptureFixture, *, fail_open: bool
 ) -> None:
     webhook = Webhook(fail_open=fail_open, settings=None)
-    given = response(webhook.post(body()).body)
+    given = response((await webhook.post(body())).body)
     assert given["allowed"] is fail_open
     assert given["uid"] == UID
     assert webhook.counted("failed") == 1
@@ -95,7 +99,7 @@ async def test_a_refusal_is_in_the_log_with_the_pod_and_the_reason(
     caplog.set_level(logging.INFO)
     subject = pod()
     subject["spec"]["securityContext"] = {"runAsUser": 1337}
-    webhook.post(body(subject))
+    await webhook.post(body(subject))
     (record,) = caplog.records
     said = record.__dict__
     assert (said["result"], said["namespace"], said["pod"]) == (
@@ -110,6 +114,27 @@ async def test_what_is_left_alone_is_not_in_the_log(
     webhook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    webhook.post(body(operation="UPDATE"))
+    await webhook.post(body(operation="UPDATE"))
     assert caplog.records == []
     assert webhook.counted("skipped") == 1
+
+
+async def test_a_large_pod_holds_up_nobody(webhook: Webhook) -> None:
+    large = pod()
+    large["spec"]["containers"] = [
+        {"name": f"c{n}", "image": "x", "livenessProbe": {"tcpSocket": {"port": 1}}}
+        for n in range(3000)
+    ]
+    order: list[str] = []
+
+    async def ask(subject: dict[str, Any]) -> None:
+        answered = await webhook.post(body(subject))
+        assert response(answered.body)["allowed"]
+        order.append("large" if subject is large else "small")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, large)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ask, pod())
+    assert order == ["small", "large"]
+    assert webhook.counted("patched") == 2
