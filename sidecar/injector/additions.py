@@ -127,7 +127,10 @@ def volumes(settings: InjectionSettings, service_account: str) -> list[dict[str,
         },
     ]
     if settings.redirect.enabled:
-        found.append({"name": RUN_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}})
+        # In memory: one on disk keeps a node from being scaled down
+        # (kubernetes/autoscaler#5551).
+        empty = {"medium": "Memory", "sizeLimit": "1Mi"}
+        found.append({"name": RUN_VOLUME, "emptyDir": empty})
     return found
 
 

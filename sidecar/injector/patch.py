@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
-from sidecar.config.app_probes import render_app_probes
+from sidecar.config.app_probes import VARIABLE, render_app_probes
 from sidecar.injector.additions import init_container, sidecar_container, volumes
 from sidecar.injector.annotations import AnnotationsError, with_annotations
 from sidecar.injector.edits import Edits
 from sidecar.injector.eligible import conflicts, why_not
 from sidecar.injector.model import (
     INJECTED,
+    PREFIX,
     STATUS,
     TELEMETRY_PORT,
     Injection,
@@ -35,6 +36,8 @@ PROMETHEUS: Final = {
     "prometheus.io/port": str(TELEMETRY_PORT),
     "prometheus.io/path": "/metrics",
 }
+_LARGEST_VARIABLE: Final = 131_000  # below MAX_ARG_STRLEN of Linux, with its name
+_DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 _ANNOTATIONS: Final = ("metadata", "annotations")
 
 
@@ -83,7 +86,19 @@ def _rewrites(pod: Pod, problems: list[str]) -> list[Rewrite]:
             rewrites += rewrites_of(container)
         except ProbeError as error:
             problems.append(str(error))
+    if len(_told(rewrites)) > _LARGEST_VARIABLE:
+        problems.append(
+            f"{VARIABLE}: a process takes a variable of {_LARGEST_VARIABLE} bytes, and"
+            f" what probes are to ask is {len(_told(rewrites))}: set"
+            f" {PREFIX}rewrite-probes: disabled"
+        )
     return rewrites
+
+
+def _told(rewrites: list[Rewrite]) -> str:
+    """Write what the sidecar is to ask; nothing, where there is no probe."""
+    probes = {each.asked: each.probe for each in rewrites}
+    return render_app_probes(probes) if probes else ""
 
 
 def _operations(
@@ -107,27 +122,30 @@ def _operations(
     if INJECTED not in pod.labels:
         edits.add_member(("metadata", "labels"), INJECTED, "true")
         added["labels"] = [INJECTED]
-    added["annotations"] = []
-    if (
-        settings.prometheus_annotations
-        and not PROMETHEUS.keys() & pod.annotations.keys()
-    ):
-        added["annotations"] = [*PROMETHEUS]
-        for name, value in PROMETHEUS.items():
-            edits.add_member(_ANNOTATIONS, name, value)
+    annotations = _annotations(pod, settings)
+    added["annotations"] = [*annotations]
+    for name, value in annotations.items():
+        edits.add_member(_ANNOTATIONS, name, value)
     edits.ensure(_ANNOTATIONS)
     status = Status(added, edits.was, handlers)
     edits.add_member(_ANNOTATIONS, STATUS, status.render())
     return tuple(edits.operations)
 
 
+def _annotations(pod: Pod, settings: InjectionSettings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if settings.prometheus_annotations:
+        found |= PROMETHEUS if not PROMETHEUS.keys() & pod.annotations.keys() else {}
+    if not settings.native and _DEFAULT_CONTAINER not in pod.annotations:
+        # Else `kubectl logs` and `kubectl exec` would take the first: the sidecar.
+        found[_DEFAULT_CONTAINER] = pod.of("containers")[0].name
+    return found
+
+
 def _add_containers(
     edits: Edits, pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
 ) -> dict[str, list[str]]:
-    app_probes = {each.asked: each.probe for each in rewrites}
-    sidecar = sidecar_container(
-        settings, render_app_probes(app_probes) if app_probes else ""
-    )
+    sidecar = sidecar_container(settings, _told(rewrites))
     inits = [init_container(settings)] if settings.redirect.enabled else []
     if settings.native:
         inits.append(sidecar)

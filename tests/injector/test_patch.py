@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
 
+from sidecar import __version__
 from sidecar.config.app_probes import parse_app_probes
 from sidecar.injector.model import (
     InjectionContext,
@@ -20,7 +21,7 @@ from sidecar.injector.model import (
 )
 from sidecar.injector.operations import applied
 from sidecar.injector.patch import inject
-from tests.injector.pods import CASES, CONTEXT, PODS, SETTINGS
+from tests.injector.pods import CASES, CONTEXT, NATIVE, PODS, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,9 @@ def test_the_patch_is_that_of_the_golden_file(
 ) -> None:
     result = patched(*CASES[name])
     value = {"notes": result.notes, "operations": result.operations}
-    golden(f"{name}.json", json.dumps(value, indent=1) + "\n")
+    text = json.dumps(value, indent=1) + "\n"
+    version = f'\\"version\\":\\"{__version__}\\"'
+    golden(f"{name}.json", text.replace(version, '\\"version\\":\\"0\\"'))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -93,6 +96,17 @@ def test_another_sidecar_comes_before_the_application_and_after_init_containers(
     names = [each["name"] for each in spec["initContainers"]]
     assert names == ["migrate", "cache", "sidecar-init"]
     assert [each["name"] for each in spec["containers"]] == ["sidecar", "web", "worker"]
+
+
+DEFAULT = "kubectl.kubernetes.io/default-container"
+
+
+def test_kubectl_goes_on_taking_the_application_for_what_is_meant() -> None:
+    assert injected(PODS["probes"])["metadata"]["annotations"][DEFAULT] == "web"
+    native = injected(PODS["probes"], NATIVE)
+    assert DEFAULT not in native["metadata"]["annotations"]
+    pod = {**PODS["probes"], "metadata": {"annotations": {DEFAULT: "worker"}}}
+    assert injected(pod)["metadata"]["annotations"][DEFAULT] == "worker"
 
 
 def test_the_version_of_the_cluster_wins_over_that_of_the_settings() -> None:
@@ -150,6 +164,17 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "spec.containers[web]",
         "spec.containers[web].livenessProbe.tcpSocket.port",
     ]
+
+
+def test_probes_that_no_process_can_be_told_are_refused() -> None:
+    headers = [{"name": "X", "value": "x" * 9000}]
+    get = {"httpGet": {"port": 80, "httpHeaders": headers}}
+    containers = [{"name": f"c{at}", "livenessProbe": get} for at in range(15)]
+    result = inject({"spec": {"containers": containers}}, CONTEXT, SETTINGS)
+    assert isinstance(result, Refused)
+    assert result.message.startswith(
+        "SIDECAR_APP_PROBES: a process takes a variable of"
+    )
 
 
 def test_a_switch_that_nobody_understands_is_refused() -> None:
