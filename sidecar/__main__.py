@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sidecar import early_signals, one_openssl
+from sidecar import early_signals
 
 
 def main() -> int:
@@ -14,8 +14,11 @@ def main() -> int:
     Here the environment is read.
     """
     early_signals.prepare(sys.argv[1:])
+    # Everything else takes a while.
+    from sidecar import one_openssl  # noqa: PLC0415
+
     one_openssl.prepare(sys.argv[1:])
-    from sidecar import cli  # noqa: PLC0415 - takes a while
+    from sidecar import cli  # noqa: PLC0415
 
     return cli.main(environment=os.environ)  # noqa: TID251 - here
 
