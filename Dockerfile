@@ -37,10 +37,11 @@ RUN /build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels /src
 
 # --- the image -------------------------------------------------------------------
 FROM ${BASE}
-# The interpreter and its library; iptables for both families, nft and legacy.
+# The interpreter and its library; iptables for both families, nft and legacy; and ip,
+# for what iptables cannot do of TPROXY.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        iptables libpython3.11-stdlib python3.11-minimal \
+        iproute2 iptables libpython3.11-stdlib python3.11-minimal \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
     && mkdir /etc/sidecar
 COPY --from=build /opt/sidecar /opt/sidecar
