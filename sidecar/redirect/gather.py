@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, field, frozen
 
 from sidecar.config.model import Endpoint
-from sidecar.redirect import backend
+from sidecar.redirect import backend, iproute
 from sidecar.redirect.call import (
     answers,
     call,
@@ -32,6 +32,7 @@ from sidecar.redirect.doctor.targets import (
 )
 from sidecar.redirect.look_up import look_up
 from sidecar.redirect.model import Family
+from sidecar.redirect.routing import wanted_routing
 from sidecar.redirect.socket_lists import read_listeners
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.processes import Process
     from sidecar.redirect.doctor.targets import Route
     from sidecar.redirect.model import Redirect
+    from sidecar.redirect.routing import Routing
 
 _PROC: Final = Path("/proc")
 _MOST_PROCESSES: Final = 10_000
@@ -94,6 +96,7 @@ def gather(wish: Wish) -> Facts:
         services,
         wish.before_start,
         wish.intent,
+        _routing(wish, deadline),
         addresses,
     )
 
@@ -128,6 +131,15 @@ def _saved(tables: backend.Tables) -> Tables:
         return Tables(*where, tables.read())
     except backend.RedirectError as error:
         return Tables(*where, None, str(error), isinstance(error, backend.NoTables))
+
+
+def _routing(wish: Wish, deadline: _Deadline) -> dict[Family, Routing]:
+    found = {}
+    for each in iproute.find_routes(wish.path) if wanted_routing(wish.redirect) else ():
+        if deadline.left:
+            with suppress(backend.RedirectError):
+                found[each.family] = each.read()
+    return found
 
 
 def _processes() -> Iterator[Process]:

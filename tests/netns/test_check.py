@@ -266,6 +266,22 @@ def test_a_rule_that_is_gone_is_found_and_so_is_what_it_does(
     assert "the sidecar's own user" in circle
 
 
+def test_with_tproxy_the_routing_is_looked_at_too(
+    patient: Namespace, backend: Backend
+) -> None:
+    tproxy = ("--inbound-mode", "tproxy")
+    patient.redirect("apply", "--backend", backend, *tproxy)
+    report = check(patient, "--before-start", *tproxy)
+    assert report.ok, report
+    assert report.proven
+    for family in FAMILIES:
+        assert len(report.said("ok", "rules", family)) == 2
+    patient.ip("-6", "rule", "del", "priority", "15006")
+    report = check(patient, "--before-start", *tproxy)
+    assert report.problems() == {("rules", "ipv6")}
+    assert report.said("problem", "rules") == ["the routing of answers lacks its rule"]
+
+
 def test_rules_of_other_options_are_found(captured: Namespace) -> None:
     options = ("--exclude-outbound-ports", "53", "--before-start")
     report = check(captured, *options)

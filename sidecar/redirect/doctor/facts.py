@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.processes import Process
     from sidecar.redirect.doctor.sockets import Socket
     from sidecar.redirect.model import Backend, Family, Redirect
+    from sidecar.redirect.routing import Routing
 
 
 @frozen
@@ -122,6 +123,7 @@ class Facts:
         sockets: Those of the pod that listen, before any of the doctor's did.
         before_start: The sidecar does not run yet, and that is as it should be.
         intent: None where no configuration was named.
+        routing: That of TPROXY, where it is asked for and could be read.
         addresses: Those of the host names that its routes name, as far as known.
     """
 
@@ -139,4 +141,5 @@ class Facts:
     services: tuple[Service, ...]
     before_start: bool = False
     intent: Intent | None = None
+    routing: Mapping[Family, Routing] = field(factory=dict)
     addresses: Mapping[str, tuple[str, ...]] = field(factory=dict)

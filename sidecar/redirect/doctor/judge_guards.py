@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.config.model import ORIGINAL, Endpoint, Mode, RouteMode
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.sockets import LOOPBACK
-from sidecar.redirect.model import Family, Ports
+from sidecar.redirect.model import Family, InboundMode, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +39,7 @@ def judge_guards(facts: Facts) -> Iterator[Finding]:
     config, redirect = facts.intent.config, facts.redirect
     found = [
         *_listeners(config, redirect, facts),
+        *_transparency(config, redirect),
         *_inbound(config, facts.intent.policy, redirect),
         *_telemetry(config, redirect),
     ]
@@ -75,6 +76,24 @@ def _listeners(config: Config, redirect: Redirect, facts: Facts) -> Iterator[Fin
             why="what is captured is refused",
             remedy=f'add {{listen: "{where}", destination: original}}',
         )
+
+
+def _transparency(config: Config, redirect: Redirect) -> Iterator[Finding]:
+    """Both sides have to know of TPROXY."""
+    tproxy = redirect.inbound_mode is InboundMode.TPROXY
+    for each in config.inbound.listeners:
+        ours = (
+            each.destination == ORIGINAL and each.listen.port == redirect.inbound_port
+        )
+        if ours and each.transparent is not tproxy:
+            has = "transparent: true" if each.transparent else "no `transparent: true`"
+            yield _problem(
+                f"--inbound-mode is {redirect.inbound_mode}, and the inbound listener"
+                f" {each.listen} has {has}",
+                why="what comes in does not find the sidecar, or not its destination",
+                remedy=f"{'take it away' if each.transparent else 'set it'}, or apply"
+                f" with --inbound-mode {'redirect' if tproxy else 'tproxy'}",
+            )
 
 
 def _meets(listener: Listener, family: Family, port: int, inbound: bool) -> bool:

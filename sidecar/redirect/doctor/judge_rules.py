@@ -11,6 +11,7 @@ from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.ruleset import Ruleset, parse_ruleset
 from sidecar.redirect.model import Family
 from sidecar.redirect.render import TABLES, wanted
+from sidecar.redirect.routing import wanted_routing
 from sidecar.redirect.saved import Saved, parse_saved
 from sidecar.redirect.words import Canonical, canonical, target
 
@@ -49,6 +50,30 @@ def judge_rules(facts: Facts) -> Iterator[Finding]:
         return
     for family in Family:
         yield from _judge_family(facts, family)
+
+
+def judge_routing(facts: Facts) -> Iterator[Finding]:
+    """Judge what leads the application's answers to the sidecar, with TPROXY."""
+    asked = wanted_routing(facts.redirect)
+    for family in facts.families if asked else ():
+        found = facts.routing.get(family)
+        if found is None:
+            yield _untested("the routing of answers cannot be read", family=family)
+        elif found == asked:
+            yield _ok("the routing of answers is in place", family=family)
+        else:
+            lacking = [
+                name
+                for name, there in (("rule", found.rule), ("route", found.route))
+                if not there
+            ]
+            yield _problem(
+                f"the routing of answers lacks its {' and its '.join(lacking)}",
+                why="what the application answers leaves the pod, and no connection"
+                " that comes in is made",
+                remedy=_APPLY,
+                family=family,
+            )
 
 
 def _judge_family(facts: Facts, family: Family) -> Iterator[Finding]:

@@ -230,3 +230,22 @@ def test_a_telemetry_port_that_is_captured_is_told() -> None:
     assert said(Level.PROBLEM, found(config, health_ports="9090")) == []
     private = evolve(CONFIG, telemetry=Endpoint("::1", 9090))
     assert said(Level.PROBLEM, found(private)) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparent"), [("redirect", False), ("tproxy", True)]
+)
+def test_rules_and_listener_agree_on_tproxy(mode: str, transparent: bool) -> None:
+    def config(*, transparent: bool) -> Config:
+        listen = Listener(Endpoint("::", 15006), "original", transparent)
+        fixed = Listener(Endpoint("::", 8443), Endpoint("127.0.0.1", 8080))
+        return evolve(CONFIG, inbound=Inbound((listen, fixed)))
+
+    assert (
+        said(Level.PROBLEM, found(config(transparent=transparent), inbound_mode=mode))
+        == []
+    )
+    (problem,) = said(
+        Level.PROBLEM, found(config(transparent=not transparent), inbound_mode=mode)
+    )
+    assert problem.startswith(f"--inbound-mode is {mode}, and the inbound listener")
