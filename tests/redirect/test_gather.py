@@ -9,7 +9,7 @@ from attrs import evolve
 from sidecar.config.model import Config, Endpoint, Identity, Outbound, Route
 from sidecar.policy.model import Policy
 from sidecar.redirect.call import listening
-from sidecar.redirect.doctor.facts import Aim, Fate, Intent
+from sidecar.redirect.doctor.facts import Intent
 from sidecar.redirect.gather import Wish, gather
 from sidecar.redirect.options import parse_options
 from tests.support.ports import free_port
@@ -39,31 +39,6 @@ def test_without_programs_or_permission_the_tables_are_unseen() -> None:
     facts = gather(WISH)
     assert facts.tables == ()
     assert facts.tables_unseen
-
-
-def test_a_connection_on_loopback_arrives_and_one_without_a_route_is_not_made() -> None:
-    fates = {(each.aim, each.fate) for each in gather(WISH).probes}
-    assert (Aim.LOOPBACK, Fate.ARRIVED) in fates
-    assert (Aim.CAPTURED, Fate.UNTRIED) in fates
-
-
-def test_a_service_is_called() -> None:
-    with listening("127.0.0.1", 0) as listener:
-        assert listener is not None
-        address = Endpoint(*listener.getsockname())
-        (service,) = gather(evolve(WISH, services=(address,))).services
-    assert service.reached == address
-    closed = Endpoint("127.0.0.1", free_port())
-    (service,) = gather(evolve(WISH, services=(closed,))).services
-    assert (service.reached, service.why_not) == (None, "it was refused at once")
-
-
-def test_what_there_is_no_time_for_is_not_tried() -> None:
-    late = evolve(WISH, seconds=0, services=(Endpoint("127.0.0.1", 9),))
-    facts = gather(late)
-    assert {each.fate for each in facts.probes} == {Fate.UNTRIED}
-    assert "--timeout" in facts.probes[-1].why_not
-    assert "--timeout" in facts.services[0].why_not
 
 
 def test_standing_in_needs_the_ports_only_meanwhile() -> None:

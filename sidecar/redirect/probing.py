@@ -1,0 +1,144 @@
+"""The connections that a check makes, one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, evolve, field, frozen
+
+from sidecar.config.model import Endpoint
+from sidecar.redirect.call import (
+    answers,
+    call,
+    listening,
+    original_destination,
+    source_towards,
+)
+from sidecar.redirect.doctor.facts import Aim, Fate, Probe, Service
+from sidecar.redirect.doctor.sockets import LOOPBACK
+from sidecar.redirect.doctor.targets import Unreachable, captured, let_by
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
+
+    from sidecar.redirect.doctor.targets import Route
+    from sidecar.redirect.model import Family, Redirect
+
+_CAPTURED_SECONDS: Final = 0.5
+"""What is captured is answered by this machine, at once."""
+_PASSED_SECONDS: Final = 0.1
+"""And so what is not answered in this time was not captured."""
+
+
+@frozen
+class Deadline:
+    """When all has to be done; what is late is left out, and says so."""
+
+    at: float
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left; never less than none."""
+        return max(0.0, self.at - time.monotonic())
+
+    @property
+    def why_not(self) -> str:
+        """What is said of that which it was too late for."""
+        return "no time was left for it: --timeout"
+
+
+@define
+class Probing:
+    """Makes the connections, one after the other."""
+
+    redirect: Redirect
+    routes: tuple[Route, ...]
+    deadline: Deadline
+    standing_in: dict[Family, socket.socket] = field(factory=dict)
+
+    def stand_in(self, stack: ExitStack, families: Sequence[Family]) -> None:
+        """Listen where the sidecar will, and does not yet."""
+        for family in families:
+            at = LOOPBACK[family], self.redirect.outbound_port
+            listener = stack.enter_context(listening(*at))
+            if listener is not None:
+                self.standing_in[family] = listener
+
+    def probes(self, family: Family) -> Iterator[Probe]:
+        """Make every connection that says something, in one family."""
+        target = captured(self.redirect, family, self.routes)
+        if isinstance(target, Unreachable):
+            yield Probe(Aim.CAPTURED, family, None, Fate.UNTRIED, why_not=target.why)
+        else:
+            yield self._captured(family, target)
+            yield self._as_the_proxy(family, target)
+            if own := source_towards(target):
+                yield self._to_itself(Aim.OWN_ADDRESS, family, own)
+        yield self._to_itself(Aim.LOOPBACK, family, LOOPBACK[family])
+        for each in let_by(self.redirect, family, self.routes):
+            yield self._made(Aim.EXCLUDED, family, each, _PASSED_SECONDS)
+
+    def service(self, address: Endpoint) -> Service:
+        """Call a service address, and see what its socket has instead."""
+        if not self.deadline.left:
+            return Service(address, None, self.deadline.why_not)
+        made = call(address, min(_PASSED_SECONDS, self.deadline.left))
+        why_not = made.why_not or "it was refused at once"
+        return Service(address, made.remote, "" if made.remote else why_not)
+
+    def _captured(self, family: Family, target: Endpoint) -> Probe:
+        if self._is_proxy():
+            why_not = (
+                "the check itself runs with the sidecar's user or group"
+                f" ({os.geteuid()}, {os.getegid()}), whose connections the rules let"
+                " by: run it with another one, in a container of its own"
+            )
+            return Probe(Aim.CAPTURED, family, target, Fate.UNTRIED, why_not=why_not)
+        probe = self._made(Aim.CAPTURED, family, target, _CAPTURED_SECONDS)
+        seconds = min(_CAPTURED_SECONDS, self.deadline.left)
+        listener = self.standing_in.get(family)
+        if probe.fate is Fate.LEFT and answers(target, seconds):
+            return evolve(probe, fate=Fate.ANSWERED)
+        if probe.fate is Fate.ARRIVED and listener is not None and seconds:
+            original = original_destination(target, listener, seconds)
+            return evolve(probe, stood_in=True, original=original)
+        return probe
+
+    def _as_the_proxy(self, family: Family, target: Endpoint) -> Probe:
+        user = self.redirect.proxy_uid, self.redirect.proxy_gid
+        if self._is_proxy():
+            return self._made(Aim.PROXY, family, target, _PASSED_SECONDS)
+        if os.geteuid() == 0:
+            return self._made(Aim.PROXY, family, target, _PASSED_SECONDS, user)
+        why_not = "only root may take the sidecar's user"
+        return Probe(Aim.PROXY, family, target, Fate.UNTRIED, why_not=why_not)
+
+    def _is_proxy(self) -> bool:
+        redirect = self.redirect
+        return os.geteuid() == redirect.proxy_uid or os.getegid() == redirect.proxy_gid
+
+    def _to_itself(self, aim: Aim, family: Family, host: str) -> Probe:
+        with listening(host, 0) as listener:
+            if listener is None:
+                why_not = f"there is no listening at {host}"
+                return Probe(aim, family, None, Fate.UNTRIED, why_not=why_not)
+            target = Endpoint(host, listener.getsockname()[1])
+            return self._made(aim, family, target, _CAPTURED_SECONDS)
+
+    def _made(
+        self,
+        aim: Aim,
+        family: Family,
+        target: Endpoint,
+        seconds: float,
+        user: tuple[int, int] | None = None,
+    ) -> Probe:
+        if not self.deadline.left:
+            why_not = self.deadline.why_not
+            return Probe(aim, family, target, Fate.UNTRIED, why_not=why_not)
+        made = call(target, min(seconds, self.deadline.left), user)
+        return Probe(aim, family, target, made.fate, made.at, made.why_not)
