@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS: Final = "5"
+_APPLIED_SECONDS: Final = 30.0
+"""An init container has more time: the pod waits for it, and only once."""
 _EPILOG: Final = """\
 It changes nothing, and the sidecar does not notice: connections are reset before it
 could accept them. The options are those of `apply`, and so are their variables. As
@@ -128,7 +130,8 @@ def check_applied(redirect: Redirect, path: str) -> int:
     No service is called: what is balanced is no fault of the rules, and who starts the
     pod may have reasons not to look at that.
     """
-    return _print(diagnose(gather(Wish(redirect, (), None, path, int(_SECONDS), True))))
+    wish = Wish(redirect, (), None, path, _APPLIED_SECONDS, before_start=True)
+    return _print(diagnose(gather(wish)))
 
 
 def _print(diagnosis: Diagnosis) -> int:

@@ -89,11 +89,13 @@ def _tables(path: str, deadline: Deadline) -> tuple[tuple[Tables, ...], str]:
         found = backend.find_tables(path, 0, spare_seconds=deadline.left)
     except backend.RedirectError as error:
         return (), str(error)
-    return tuple(_saved(each) for pair in found for each in pair), ""
+    return tuple(_saved(each, deadline) for pair in found for each in pair), ""
 
 
-def _saved(tables: backend.Tables) -> Tables:
+def _saved(tables: backend.Tables, deadline: Deadline) -> Tables:
     where = tables.backend, tables.family
+    if not deadline.left:
+        return Tables(*where, None, deadline.why_not)
     try:
         return Tables(*where, tables.read())
     except backend.RedirectError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, evolve, field, frozen
 
 from sidecar.config.model import Endpoint
+from sidecar.net.addr import endpoint_of
 from sidecar.redirect.call import (
     answers,
     call,
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.targets import Route
     from sidecar.redirect.model import Family, Redirect
 
-_CAPTURED_SECONDS: Final = 0.5
+_CAPTURED_SECONDS: Final = 1.0
 """What is captured is answered by this machine, at once."""
+_ACCEPT_SECONDS: Final = 1.0
+"""For ourselves to accept, where we stand in: it takes no time, but must not be short
+of it, as a connection that was not accepted says that something is wrong."""
+_OUTSIDE_SECONDS: Final = 0.3
+"""For somebody outside the pod to answer."""
 _PASSED_SECONDS: Final = 0.1
 """And so what is not answered in this time was not captured."""
 
@@ -99,12 +105,13 @@ class Probing:
             )
             return Probe(Aim.CAPTURED, family, target, Fate.UNTRIED, why_not=why_not)
         probe = self._made(Aim.CAPTURED, family, target, _CAPTURED_SECONDS)
-        seconds = min(_CAPTURED_SECONDS, self.deadline.left)
+        seconds = min(_OUTSIDE_SECONDS, self.deadline.left)
         listener = self.standing_in.get(family)
         if probe.fate is Fate.LEFT and answers(target, seconds):
             return evolve(probe, fate=Fate.ANSWERED)
-        if probe.fate is Fate.ARRIVED and listener is not None and seconds:
-            original = original_destination(target, listener, seconds)
+        ours = endpoint_of(listener.getsockname()) if listener is not None else None
+        if listener is not None and probe.at is not None and probe.at.local == ours:
+            original = original_destination(target, listener, _ACCEPT_SECONDS)
             return evolve(probe, stood_in=True, original=original)
         return probe
 

@@ -58,7 +58,8 @@ def check(
     pod: Namespace, *words: str | Path, through: tuple[str | Path, ...] = ()
 ) -> Report:
     """Run the check in a pod; its exit status has to be what it says."""
-    command = (sys.executable, "-m", "sidecar", "redirect", "check", "--json")
+    own = (sys.executable, "-m", "sidecar", "redirect", "check")
+    command = (*own, "--json", "--timeout", "60")
     status = ("/bin/sh", "-c", '"$@"; echo " $?"', "sh")
     output = pod.run(*status, *through, *command, *words)
     text, _, ended = output.rpartition(" ")
