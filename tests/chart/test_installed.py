@@ -121,7 +121,7 @@ def webhook_command(
         if colon:
             value = f"{host}:{ports[port]}"
         words.append(f"{option}{equals}{value}")
-    return [sys.executable, "-m", "sidecar", *words]
+    return [sys.executable, "-m", "sidecar", *words, "--drain-delay=0"]
 
 
 def ask(client: Any, port: str, folder: Path) -> Any:
@@ -195,15 +195,23 @@ def test_the_injected_pod_finds_the_files_that_the_chart_makes() -> None:
     assert mounted == ["sidecar"]
     (port,) = [each["containerPort"] for each in sidecar["ports"]]
     assert config["telemetry"]["listen"].endswith(f":{port}")
-    monitor = find(manifests(values={"podMonitor": {"enabled": True}}), "PodMonitor")[
-        "spec"
-    ]
-    assert (
-        monitor["selector"]["matchLabels"].items()
-        <= with_sidecar["metadata"]["labels"].items()
-    )
-    (endpoint,) = monitor["podMetricsEndpoints"]
-    assert endpoint["port"] in {each["name"] for each in sidecar["ports"]}
+    assert is_scraped("sidecar", with_sidecar["metadata"], sidecar)
+
+
+def test_the_webhook_is_scraped_too() -> None:
+    template = find(manifests(), "Deployment")["spec"]["template"]
+    (webhook,) = template["spec"]["containers"]
+    assert is_scraped("sidecar-webhook", template["metadata"], webhook)
+
+
+def is_scraped(monitor: str, metadata: Any, container: Any) -> bool:
+    """Tell whether a PodMonitor takes a pod, and finds the port that it names."""
+    enabled = {"podMonitor": {"enabled": True}}
+    spec = find(manifests(values=enabled), "PodMonitor", monitor)["spec"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    wanted = spec["selector"]["matchLabels"].items()
+    ports = {each["name"] for each in container["ports"]}
+    return wanted <= metadata["labels"].items() and endpoint["port"] in ports
 
 
 def injected(settings: str, pod: Manifest) -> Manifest:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -181,12 +183,17 @@ def test_another_image_is_another_job_because_a_job_cannot_be_changed() -> None:
     ("namespace", "pod", "asked"),
     [
         ("enabled", None, True),
-        ("enabled", "enabled", True),
+        ("true", "enabled", True),
         ("enabled", "disabled", False),
+        ("enabled", "false", False),
+        ("enabled", "no-such-word", True),
         (None, None, False),
         (None, "enabled", True),
+        (None, "true", True),
+        (None, "no-such-word", True),
+        (None, "disabled", False),
         ("disabled", None, False),
-        ("disabled", "enabled", False),
+        ("disabled", "enabled", True),
     ],
 )
 def test_a_label_decides_of_whom_the_webhook_is_asked(
@@ -202,7 +209,7 @@ def test_a_label_decides_of_whom_the_webhook_is_asked(
         for each in webhooks
     ]
     assert called.count(True) == asked, "never by both"
-    for own in ("kube-system", NAMESPACE):
+    for own in ("kube-system", "kube-public", "kube-node-lease", NAMESPACE):
         labels = {name: own, "sidecar.mesh/inject": namespace}
         assert not any(matches(each["namespaceSelector"], labels) for each in webhooks)
 
@@ -216,19 +223,48 @@ def matches(selector: dict[str, Any], labels: dict[str, str | None]) -> bool:
 
 
 def meets(operator: str, values: list[str], value: str | None) -> bool:
-    if operator == "DoesNotExist":
-        return value is None
+    if operator == "Exists":
+        return value is not None
     return (value in values) is {"In": True, "NotIn": False}[operator]
 
 
 def test_the_plain_manifests_are_those_of_the_chart() -> None:
     folder = ROOT / "deploy" / "k8s" / "manifests"
     made = files(require("helm"))
-    assert {path.name for path in folder.iterdir()} == set(made)
+    assert {path.name for path in folder.iterdir()} == {"kustomization.yaml", *made}
     for name, text in made.items():
         assert (folder / name).read_text() == text, f"{name} is old: run scripts/chart"
         for each in yaml.safe_load_all(text):
             kubernetes_validate.validate(each, VERSIONS[1], strict=True)
+
+
+def test_kubectl_puts_an_image_of_ones_own_into_the_plain_manifests(
+    tmp_path: Path,
+) -> None:
+    folder = ROOT / "deploy" / "k8s" / "manifests"
+    own = {
+        "resources": [os.path.relpath(folder, tmp_path)],
+        "images": [
+            {"name": "sidecar", "newName": "example.org/sidecar", "newTag": "7"}
+        ],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    built = subprocess.run(
+        [require("kubectl"), "kustomize", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    objects = list(yaml.safe_load_all(built.stdout))
+    plain = list(yaml.safe_load_all((folder / "sidecar.yaml").read_text()))
+    assert len(objects) == len(plain)
+    images = {
+        container["image"]
+        for spec in pod_specs(objects)
+        for container in spec["containers"]
+    }
+    assert images == {"example.org/sidecar:7"}
 
 
 @each_values

@@ -111,7 +111,7 @@ def test_the_image_serves_mtls_with_no_rights_and_nothing_to_write(
 def test_the_image_redirects_a_pod_with_two_capabilities(
     image: Image, tmp_path: Path
 ) -> None:
-    command = image.command(tmp_path, "redirect", "apply", init=True)
+    command = image.command(tmp_path, "redirect", "apply", "--check", init=True)
     with Namespace.new() as space:
         space.run(*command)
         rules = space.rules("nft") + space.rules("legacy")

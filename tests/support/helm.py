@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,6 +19,8 @@ CHART = ROOT / "deploy" / "k8s" / "chart"
 NAMESPACE = "sidecar-system"
 
 Manifest = dict[str, Any]
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -37,13 +40,19 @@ def template(
     *words: str | Path, values: Any = None, version: str = "1.33.0"
 ) -> subprocess.CompletedProcess[str]:
     """Run `helm template` with these values, for this version of Kubernetes."""
+    return _template(words, yaml.safe_dump(values or {}), version)
+
+
+@cache
+def _template(
+    words: tuple[str | Path, ...], values: str, version: str
+) -> subprocess.CompletedProcess[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(values or {}, file)
+        file.write(values)
         file.flush()
         where = ("--namespace", NAMESPACE, "--kube-version", version)
-        return helm(
-            *("template", "sidecar", CHART, *where, "--values", file.name), *words
-        )
+        given = ("--values", file.name)
+        return helm("template", "sidecar", CHART, *where, *given, *words)
 
 
 def render(*words: str | Path, values: Any = None, version: str = "1.33.0") -> str:
@@ -58,7 +67,7 @@ def manifests(
 ) -> list[Manifest]:
     """Give the objects that `helm template` prints."""
     text = render(*words, values=values, version=version)
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.load_all(text, _LOADER) if each]
 
 
 def refusal(values: Any) -> str:
