@@ -253,3 +253,56 @@ def test_a_root_that_is_gone_is_trusted_no_more(
         eventually(lambda: denied(port, own), "the old root is gone")
         assert failed(api)["reason"] == "untrusted_chain"
         assert not denied(port, heir)
+
+
+def test_it_is_not_ready_when_its_certificate_is_about_to_end(
+    town: Town, application: Application
+) -> None:
+    """Whoever was to renew it has not; it serves those who come all the same."""
+    own = town.svid(FRONTEND)
+    api = town.server(application.port, ready=False)
+    town.svid(
+        API, lifetime=dt.timedelta(seconds=12)
+    )  # the last tenth, from two minutes
+    with api:
+        eventually(lambda: readiness(api).startswith("identity: "), "it is not ready")
+        assert "our own certificate expires in " in readiness(api)
+        assert ask(data_port(api), own).endswith(ANSWER)
+        town.svid(API)
+        eventually(lambda: readiness(api) == "ready\n", "it is ready again")
+
+
+def test_all_that_is_wrong_with_a_file_is_in_the_probes_answer(
+    town: Town, application: Application
+) -> None:
+    with town.server(application.port) as api:
+        rule = {"name": "other", "action": "allowed", "peers": []}
+        api.write_policy({"default": "denny", "rules": [rule]})
+        eventually(lambda: failures(api, "policy") == 1, "it is refused")
+        ready, *warnings = readiness(api).splitlines()
+        assert ready == "ready"
+        assert len(warnings) == 4
+        assert all(each.startswith("warning: reload: ") for each in warnings)
+        assert all(
+            each.removeprefix("warning: reload: ") in api.errors() for each in warnings
+        )
+        assert generation(api, "policy") == 1
+
+
+def test_limits_change_without_a_restart(town: Town, echo: int) -> None:
+    own = town.svid(FRONTEND)
+    with town.server(echo) as api, tcp(data_port(api)) as sock:
+        connection = wrap(sock, own)
+        connection.sendall(b"before")
+        assert connection.recv(10) == b"before"
+        limits = {"idle_seconds": 0.2, "connections": 5}
+        api.write_configuration({**api.configuration, "limits": limits})
+        assert record_of(api, name_of(sock))["outcome"] == "idle_timeout"
+        assert "a change takes effect with the next start" not in api.errors()
+
+
+def readiness(sidecar: Sidecar) -> str:
+    try:
+        return sidecar.get("/readyz")[1]
+    except OSError:
+        return ""  # it does not listen yet
