@@ -75,6 +75,16 @@ server.serve_forever()
 server.server_close()
 """
 
+# Listens when the file is there; ends by the signal itself, as many programs do.
+LISTEN_LATE = """
+import pathlib, socket, sys, time
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+with socket.create_server(("", 8080)) as listener:
+    while True:
+        listener.accept()[0].close()
+"""
+
 
 @pytest.fixture(params=[True, False], ids=["native", "ordinary"])
 def native(request: pytest.FixtureRequest) -> bool:
@@ -207,3 +217,30 @@ def test_a_pod_that_is_deleted_answers_whom_it_has_heard(
     assert set(kubelet.ended) == {"web", "sidecar"}
     if native:
         assert kubelet.ended[-1] == "sidecar"
+
+
+def test_a_probe_sees_the_application_and_not_the_sidecar_before_it(
+    world: World, webhook: Webhook, pod: Pod, tmp_path: Path
+) -> None:
+    begin = tmp_path / "begin"
+    container = python(
+        "web",
+        LISTEN_LATE,
+        str(begin),
+        readinessProbe={"tcpSocket": {"port": 8080}},
+        livenessProbe={"exec": {"command": ["true"]}},
+    )
+    manifest = injected(webhook, "web", {"containers": [container]}, native=True)
+    (web,) = manifest["spec"]["containers"]
+    assert web["livenessProbe"] == container["livenessProbe"]
+    with run(world, pod, tmp_path, manifest) as kubelet:
+        # Where nobody listens, the sidecar accepts: so much for a TCP probe.
+        world.pods["stranger"].connect(pod.addresses[0], APP).close()
+        assert not kubelet.probe("web", "readinessProbe")
+        begin.touch()
+        eventually(
+            lambda: kubelet.probe("web", "readinessProbe"), "the application listens"
+        )
+        kubelet.delete()
+        assert not kubelet.is_gone()  # for what the application ended with
+        assert kubelet.processes["sidecar"].poll() == 0
