@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -21,6 +23,7 @@ from sidecar.config.problems import ConfigError
 from sidecar.telemetry.log import LogHandler
 from tests.support.pki import identity, new_authority
 from tests.support.ports import free_port
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -235,3 +238,16 @@ async def test_bytes_of_open_connections_are_counted_at_each_scrape(
             await ask(settings, "POST", "/quitquitquit")
     record = json.loads(capfd.readouterr().out.splitlines()[0])
     assert (record["received"], record["direction"]) == (5, "outbound")
+
+
+def test_what_only_a_workload_api_needs_is_not_imported_without_one() -> None:
+    """Every pod would pay for it."""
+    script = (
+        "import sidecar.app, sidecar.commands.run, sys\n"
+        "print(sorted({'grpc', 'asyncio', 'google.protobuf'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "[]\n"

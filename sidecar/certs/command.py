@@ -37,6 +37,7 @@ _SHOW: Final = """\
 examples:
   sidecar certs show certs-dev/cart.crt
   sidecar certs show --json certs-dev/ca.crt | jq '.[].verdict'
+  sidecar certs show unix:///run/spire/agent-sockets/api.sock
 """
 
 _WEBHOOK: Final = """\
@@ -130,13 +131,16 @@ def _add_show(commands: Commands) -> None:
         "show",
         allow_abbrev=False,
         help="explain a certificate, clause by clause",
-        description="Explain every certificate of a PEM file, from whatever CA: who it\n"
-        "names, and which rules of the SPIFFE standard it keeps or breaks.\n"
-        "Exit status 0 if it could be read, whatever it says.",
+        description="Explain every certificate of a file (PEM, DER, or a SPIFFE bundle\n"
+        "as a JWK Set) or of a SPIFFE Workload API, from whatever CA: who it names, and\n"
+        "which rules of the SPIFFE standard it keeps or breaks. Exit status 0 if it\n"
+        "could be read, whatever it says.",
         epilog=_SHOW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument(
+        "file", type=Path, metavar="FILE", help="a file, or unix:///path of an agent"
+    )
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command="sidecar.certs.show_command")
 

@@ -1,4 +1,4 @@
-"""`sidecar certs show`: every certificate of a file, explained."""
+"""`sidecar certs show`: every certificate of a file, or of an agent, explained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.certs.describe import describe
 from sidecar.certs.explain import Explanation, explain
-from sidecar.identity.reading import SvidError, read_pem
+from sidecar.certs.sources import SourceError, read_certificates
 
 if TYPE_CHECKING:
     import argparse
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     """Show the file that *arguments* name; give the exit status."""
     try:
-        certificates = read_pem(arguments.file.read_bytes())
-    except SvidError as error:
+        certificates = read_certificates(arguments.file)
+    except SourceError as error:
         sys.stderr.write(f"{arguments.file}: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"{arguments.file}: {error.strerror}\n")
-        return 2
+        return 1 if error.passing else 2
     now = dt.datetime.now(dt.UTC)
     explained = [(each, explain(each, now)) for each in certificates]
     if arguments.json:
@@ -34,6 +31,8 @@ def main(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{json.dumps(values, indent=2)}\n")
     else:
         total = len(explained)
+        if not total:
+            sys.stdout.write("no certificate: nothing of this domain is trusted\n")
         texts = (_text(n, total, *pair) for n, pair in enumerate(explained, 1))
         sys.stdout.write("\n".join(texts))
     return 0

@@ -2,7 +2,7 @@
 
 grpcio has threads of its own and blocks; one more thread waits for it here, so that
 the event loop does not. It is part of the extra `sidecar[spire]` and imported only
-where a Workload API is configured: it costs a process some 25 MB.
+where a Workload API is configured: it costs a process 17 MB (RSS, grpcio 1.85).
 """
 
 from __future__ import annotations

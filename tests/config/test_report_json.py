@@ -154,3 +154,27 @@ def test_problems_keep_their_parts() -> None:
         ],
         "notes": [],
     }
+
+
+def test_additional_identities_are_there_by_their_names(write: Write) -> None:
+    write("rules: []", "policy.yaml")
+    write_workload(Path())
+    more = (
+        "  additional: {billing: {certificate_chain: tls.crt, private_key: tls.key}}\n"
+    )
+    at = WITHOUT_NAMES.index("inbound:")
+    path = write(WITHOUT_NAMES[:at] + more + WITHOUT_NAMES[at:])
+    value = report_value(str(path), check(path, NOW))
+    assert value["identity"]["additional"] == {
+        "billing": {
+            "name": "spiffe://example.org/ns/shop/sa/cart",
+            "not_after": "2026-01-08T03:04:05+00:00",
+            "hint": None,
+        }
+    }
+    source = "{workload_api: 'unix:///s', additional: {billing: {hint: b}}}"
+    path = write(f"identity: {source}\n{WITHOUT_NAMES[at:]}")
+    value = report_value(str(path), check(path, NOW))
+    assert value["identity"]["additional"] == {
+        "billing": {"name": None, "not_after": None, "hint": "b"}
+    }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from tests.support.agent import Agent, response
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from trio.testing import MockClock
 
 
 @pytest.fixture
@@ -55,6 +58,17 @@ async def test_an_agent_that_is_not_there_is_unavailable(tmp_path: Path) -> None
         ended = await listen(f"unix://{tmp_path}/none.sock", never)
     assert ended.code == "UNAVAILABLE"
     assert "No such file" in str(ended)
+
+
+async def test_an_agent_that_says_nothing_is_given_up(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        ended = await listen(f"unix://{path}", never)
+    assert ended == Ended("DEADLINE_EXCEEDED", "no answer in 90 seconds")
 
 
 async def test_cancelled_it_leaves_no_thread_that_waits(agent: Agent) -> None:
