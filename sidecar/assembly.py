@@ -20,6 +20,7 @@ from sidecar.proxy.places import Places
 from sidecar.proxy.plan import OwnEndpoints
 from sidecar.proxy.routes import RouteTable
 from sidecar.relay.engine import Engine
+from sidecar.telemetry.capped import RULES
 from sidecar.telemetry.labels import Direction, Verdict
 from sidecar.tls.context import SSL_VERSION, CertificateError, check_groups
 from sidecar.tls.credentials import Credentials, NoCredentials
@@ -158,9 +159,6 @@ def _own_endpoints(config: Config) -> tuple[Endpoint, ...]:
 
 def declare_labels(checked: Checked, metrics: Metrics) -> None:
     """Show the series that this configuration can come to, while they are zero."""
-    # Whoever makes only a part of this counts nothing.
-    from sidecar.telemetry.metrics import RULES  # noqa: PLC0415
-
     config = checked.config
     declared: Counter[str] = Counter()
     for rule in checked.policy.rules:

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 
 from sidecar.supervisor.family import Family
 from sidecar.supervisor.merge import Cap
-from sidecar.telemetry.metrics import PEERS, PORTS, RULES
+from sidecar.telemetry.capped import PEERS, PORTS, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,6 +7,13 @@ is ever forgotten, because a counter that vanishes and starts again at zero is w
 
 from __future__ import annotations
 
+from typing import Final
+
+# Each bounds how many series one proxy can cost a Prometheus server.
+PEERS: Final = 200
+RULES: Final = 200
+PORTS: Final = 64
+
 OTHER = "other"
 """The label of everything past the limit."""
 

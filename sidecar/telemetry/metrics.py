@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
 from prometheus_client import Counter, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder, generate_latest
 
-from sidecar.telemetry.capped import LABEL_LENGTH, OTHER, CappedLabels
+from sidecar.telemetry.capped import (
+    LABEL_LENGTH,
+    OTHER,
+    PEERS,
+    PORTS,
+    RULES,
+    CappedLabels,
+)
 from sidecar.telemetry.instruments import Instruments
 from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
 
@@ -33,11 +40,6 @@ CONTENT_TYPE: Final = choose_encoder("")[1]
 
 DEFAULT_RULE: Final = "default"
 """The rule label of a decision that no rule made."""
-
-# Each bounds how many series one proxy can cost a Prometheus server.
-PEERS: Final = 200
-RULES: Final = 200
-PORTS: Final = 64
 
 _WHATS: tuple[What, ...] = ("config", "policy", "identity")
 

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry
 from sidecar.supervisor.exposition import CAPS, family_of
 from sidecar.supervisor.family import Family
 from sidecar.supervisor.merge import GAUGES, Cap, Ledger, merge
-from sidecar.telemetry.capped import OTHER
+from sidecar.telemetry.capped import OTHER, PEERS
 from sidecar.telemetry.labels import Direction, Verdict
-from sidecar.telemetry.metrics import PEERS, Metrics
+from sidecar.telemetry.metrics import Metrics
 
 
 def family(kind: str, name: str = "a", **series: float) -> Family:
