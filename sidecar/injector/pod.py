@@ -90,12 +90,14 @@ class Pod:
         return names_of(self.spec, "volumes")
 
 
-def read_pod(raw: Mapping[str, Any]) -> Pod:
+def read_pod(raw: object) -> Pod:
     """Read a pod, or the template of one.
 
     Raises:
         PodError: What injection looks at has not the shape that Kubernetes gives it.
     """
+    if not isinstance(raw, dict):
+        raise PodError((f"expected a pod, or the template of one, got {shown(raw)}",))
     problems: list[str] = []
     metadata = _mapping(raw, "metadata", "metadata", problems)
     spec = _mapping(raw, "spec", "spec", problems)
@@ -169,9 +171,10 @@ def _texts(
 ) -> Mapping[str, str]:
     found = _mapping(metadata, key, f"metadata.{key}", problems)
     problems += [
-        f"metadata.{key}[{name}]: expected text, got {shown(value)} (put it in quotes)"
+        f"metadata.{key}[{name}]: expected text, got {shown(each)} (put it in quotes)"
         for name, value in found.items()
-        if not isinstance(value, str)
+        for each in (name, value)
+        if not isinstance(each, str)
     ]
     return found
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import kubernetes_validate
@@ -85,6 +86,79 @@ def test_what_comes_out_of_a_file_is_what_kubernetes_takes(path: Path) -> None:
                         kubernetes_validate.validate(each, version, strict=True)
 
 
+_SCRAPS = [
+    "\n",
+    "  ",
+    "- ",
+    "# c\n",
+    ": ",
+    "&a ",
+    "*a",
+    "!!str ",
+    "",
+    "\n",
+    "'",
+    '"',
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "---\n",
+    "...\n",
+    "\t",
+    "\r\n",
+    "? ",
+    "\u2028",
+    "null",
+    "<<: *a\n",
+    "%YAML 1.1\n",
+    "\\\\",
+    "x: 1\n",
+    "@",
+    "",
+    "+\n",
+    ">-\n",
+]
+
+
+def mistyped(text: str, random: Random) -> str:
+    """Give a text as somebody leaves it whose thoughts are elsewhere."""
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(text) + 1)
+        match random.randrange(3):
+            case 0:
+                text = text[:at] + random.choice(_SCRAPS) + text[at:]
+            case 1:
+                text = text[:at] + text[at + random.randint(1, 6) :]
+            case _:
+                lines = text.split("\n")
+                first, second = random.choices(range(len(lines)), k=2)
+                lines[first], lines[second] = lines[second], lines[first]
+                text = "\n".join(lines)
+    return text
+
+
+@given(st.sampled_from(EXAMPLES), st.integers(0, 2**32))
+def test_whatever_was_typed_it_is_injected_as_it_reads_or_refused(
+    path: Path, seed: int
+) -> None:
+    text = mistyped(path.read_text(), Random(seed))
+    try:
+        documents = parse_manifests(text, "x.yaml")
+    except DocumentError:
+        return
+    assert "".join(each.text for each in documents) == text
+    done = inject_manifests(documents, NATIVE)
+    after = parse_manifests("".join(done.texts), "x.yaml")
+    for old, new in zip(documents, after, strict=True):
+        reports = [each for each in done.reports if each.document is old]
+        steps = [step for report in reports for step in report.operations]
+        assert without_status(new.value) == without_status(applied(old.value, steps))
+    if not any("written anew" in note for each in done.reports for note in each.notes):
+        assert "".join(uninject_manifests(after).texts) == text
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_a_file_is_injected_once(path: Path) -> None:
     once = "".join(inject(path.read_text()).texts)
@@ -149,6 +223,11 @@ def test_a_namespace_in_the_file_counts_as_that_of_a_cluster() -> None:
         "Pod loud/(no name)": Patched,
     }
     assert ["debug" in each for each in done.texts] == [False] * 4 + [True] * 2
+
+
+def test_a_workload_without_pods_is_refused() -> None:
+    done = inject("apiVersion: apps/v1\nkind: Deployment\n")
+    assert outcomes(done) == {"Deployment default/(no name)": Refused}
 
 
 def test_a_refusal_leaves_the_text_alone() -> None:

@@ -62,6 +62,11 @@ def test_a_pod_is_read() -> None:
     ("pod", "problems"),
     [
         ({}, ["spec.containers: expected at least one container"]),
+        (None, ["expected a pod, or the template of one, got nothing"]),
+        (
+            {"metadata": {"labels": {1: "a"}}, "spec": {"containers": [{"name": "a"}]}},
+            ["metadata.labels[1]: expected text, got 1 (put it in quotes)"],
+        ),
         (
             {"spec": [], "metadata": 1},
             [
@@ -102,7 +107,7 @@ def test_a_pod_is_read() -> None:
     ],
 )
 def test_all_that_is_no_pod_is_said_at_once(
-    pod: dict[str, Any], problems: list[str]
+    pod: dict[str, Any] | None, problems: list[str]
 ) -> None:
     with pytest.raises(PodError) as error:
         read_pod(pod)
