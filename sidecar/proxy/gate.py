@@ -3,7 +3,8 @@
 A handshake costs memory while it waits for its peer, so their number is bounded. A
 bound alone would let a few hundred peers that stall keep out everybody else until
 their deadlines pass. So when others wait, a handshake that has had a second gives
-up its place: an honest one needs a few milliseconds.
+up its place: an honest one needs a few milliseconds. One of our own has longer, as
+the server may have let it wait in a line like this one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _PATIENCE_SECONDS: Final = 1.0
 # their line would not be through in about this time, each gets less than a second:
 # thousands that stall cannot make an honest one wait until it is too late.
 _LINE_SECONDS: Final = 2.0
+_PATIENCE_WITH_SERVERS_SECONDS: Final = 2 * _LINE_SECONDS
 
 
 class _Stay(NamedTuple):
@@ -36,14 +38,17 @@ class _Stay(NamedTuple):
 
 
 class HandshakeGate:
-    """Lets *limit* handshakes run at once, each undisturbed for a second.
+    """Lets *limit* handshakes run at once, each undisturbed for a second, or four.
 
     Places go to those who wait in the order in which they came. With *strangers*,
-    where anybody may knock, a long line shortens the second.
+    where anybody may knock, it is a second, and a long line shortens it.
     """
 
     def __init__(self, limit: int, *, strangers: bool) -> None:
         self._strangers = strangers
+        self._patience_seconds = (
+            _PATIENCE_SECONDS if strangers else _PATIENCE_WITH_SERVERS_SECONDS
+        )
         self._places = Places(limit)
         self.resize(limit)
         self._running: dict[trio.CancelScope, _Stay] = {}  # by age: the oldest first
@@ -106,7 +111,7 @@ class HandshakeGate:
             return
         oldest, stay = next(iter(self._running.items()))
         if self._waiting:
-            share = min(_PATIENCE_SECONDS, self._places_seconds / self._waiting)
+            share = min(self._patience_seconds, self._places_seconds / self._waiting)
             oldest.deadline = min(stay.deadline, stay.began + share)
         elif self._pressed:
             oldest.deadline = stay.deadline
