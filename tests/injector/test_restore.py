@@ -40,6 +40,34 @@ def test_whatever_the_pod_what_was_injected_is_taken_out_again(
     assert restored(injected(pod, settings)) == (pod, ())
 
 
+def stored(value: Any) -> Any:
+    """Give an object as an API server would give it back."""
+    if isinstance(value, list):
+        return [*map(stored, value)]
+    if not isinstance(value, dict):
+        return value
+    found = {key: stored(each) for key, each in value.items()}
+    found = {key: each for key, each in found.items() if each not in (None, [], {})}
+    if "image" in found or "livenessProbe" in found:
+        found.setdefault("terminationMessagePath", "/dev/termination-log")
+        found.setdefault("imagePullPolicy", "Always")
+    if found.keys() & {"httpGet", "tcpSocket", "grpc"}:
+        found.setdefault("timeoutSeconds", 1)
+        found.setdefault("failureThreshold", 3)
+    if "port" in found and "service" not in found:
+        found.setdefault("scheme", "HTTP")
+    return {key: found[key] for key in sorted(found)}
+
+
+@given(strategies.PODS, st.sampled_from([SETTINGS, NATIVE, FULL]))
+def test_what_went_through_a_cluster_is_taken_out_again(
+    pod: dict[str, Any], settings: InjectionSettings
+) -> None:
+    back, notes = restored(stored(injected(pod, settings)))
+    assert stored(back) == stored(pod)
+    assert notes == ()
+
+
 def test_a_pod_without_the_sidecar_stays_as_it_is() -> None:
     assert uninject(PODS["smallest"]) == Skipped("it was not injected")
 
