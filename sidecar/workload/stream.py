@@ -1,5 +1,8 @@
 """The stream of an agent, over gRPC and a unix socket.
 
+One method is enough: what FetchX509SVID sends has the bundles, too, and whoever shakes
+hands in both directions needs an identity.
+
 grpcio has threads of its own and blocks; one more thread waits for it here, so that
 the event loop does not. It is part of the extra `sidecar[spire]` and imported only
 where a Workload API is configured: it costs a process 17 MB (RSS, grpcio 1.85).

@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.callers import ANSWER, REQUEST, tcp
 from tests.integration.conftest import API, Application, Town, data_port, read_to_end
-from tests.integration.test_reload_live import generation
+from tests.integration.test_workload_api import has_come_to
 from tests.support.deadlines import eventually
 from tests.support.ports import free_port
 from tests.support.processes import Process
@@ -25,8 +25,6 @@ from tests.support.processes import Process
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.support.sidecars import Sidecar
 
 NODE = "spiffe://example.org/node"
 LIFETIME = "20"  # seconds: it is renewed before half of that is over
@@ -136,7 +134,3 @@ def test_two_sidecars_live_from_spire_and_through_its_rotation(
             for each in (inbound, outbound):
                 failed = each.metrics().sum("sidecar_handshakes_total", result="failed")
                 assert failed == 0
-
-
-def has_come_to(sidecar: Sidecar, number: int) -> bool:
-    return generation(sidecar, "identity") >= number

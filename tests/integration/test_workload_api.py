@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -109,6 +113,48 @@ def shown(port: int, own: Pair) -> int:
         certificate = wrap(sock, own).get_peer_certificate(as_cryptography=True)
     assert certificate is not None
     return certificate.serial_number
+
+
+def test_no_handshake_fails_while_the_agent_rotates(
+    town: Town, application: Application, agent: Agent
+) -> None:
+    agent.current = api(town)
+    frontend = Agent(town.folder / "other.sock")
+
+    def call(port: int) -> bool:
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(REQUEST)
+            return read_to_end(sock).endswith(ANSWER)
+
+    def rotate() -> None:
+        svid = issue(town.authority, "/ns/shop/sa/frontend")
+        frontend.send(response(entry(svid, town.authority)))
+        agent.send(api(town))
+
+    with frontend, server(town, application, agent) as inbound:
+        rotate()
+        source = {"workload_api": frontend.address}
+        with (
+            town.client(data_port(inbound), identity=source) as outbound,
+            ThreadPoolExecutor(6) as callers,
+        ):
+            calls = callers.map(call, [data_port(outbound)] * 300)
+            for step in range(2, 12):
+                rotate()
+                what = f"generation {step} is taken up"
+                eventually(partial(has_come_to, outbound, step), what)
+            assert all(calls)
+            for sidecar in (inbound, outbound):
+                failed = sidecar.metrics().sum(
+                    "sidecar_handshakes_total", result="failed"
+                )
+                assert failed == 0
+                for line in sidecar.errors().splitlines():
+                    assert json.loads(line)["level"] == "info"
+
+
+def has_come_to(sidecar: Sidecar, number: int) -> bool:
+    return generation(sidecar, "identity") >= number
 
 
 def test_nobody_is_served_before_there_is_an_svid_and_readyz_says_why(
