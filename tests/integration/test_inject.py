@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Path:
 def kubectl(folder: Path, *words: str, given: str | None = None) -> str:
     """Run kubectl where there is no cluster."""
     environ = {"KUBECONFIG": "/dev/null", "HOME": str(folder)}
-    return _run([require("kubectl"), *words], given, environ)
+    return _run([str(require("kubectl")), *words], given, environ)
 
 
 def sidecar(*words: str, given: str) -> str:
