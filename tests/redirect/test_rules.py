@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from sidecar.redirect import rules
 from sidecar.redirect.model import Family, InboundMode, Ports, Redirect
@@ -77,6 +77,7 @@ ports = st.builds(
 
 
 @given(st.lists(ports, max_size=60))
+@example([Ports(each, each) for each in range(1, 32)])
 def test_no_rule_has_more_ports_than_multiport_takes(found: list[Ports]) -> None:
     redirect = Redirect(exclude_inbound_ports=tuple(found))
     listed = [
