@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -23,6 +24,7 @@ _RETRY_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 5.0
 
 
+@lru_cache(maxsize=4096)  # every connection asks, of the same few hosts
 def _is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
