@@ -41,6 +41,11 @@ def notes_on(
         yield from _not_native(pod, settings)
     if not settings.rewrite_probes and _asks_by_network(pod):
         yield "probes are left as they are: a strict port refuses them"
+    if mapping_of(pod.spec, "resources"):
+        yield (
+            "spec.resources: what the pod as a whole asks for has to hold what the"
+            " sidecar asks for, too"
+        )
     grace = pod.spec.get("terminationGracePeriodSeconds")
     grace = grace if isinstance(grace, int) else _GRACE
     if grace < settings.drain_seconds:

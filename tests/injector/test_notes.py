@@ -70,6 +70,13 @@ def notes(
             {},
             "terminationGracePeriodSeconds: 5 s end before the sidecar has drained",
         ),
+        (
+            {"resources": {"requests": {"cpu": "1"}}},
+            ANY,
+            NATIVE,
+            {},
+            "spec.resources: what the pod as a whole asks for has to hold",
+        ),
         ({}, ANY, evolve(NATIVE, drain_seconds=31), {}, "which may take 31 s"),
     ],
 )
