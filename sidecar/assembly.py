@@ -125,6 +125,7 @@ def build_mesh(
         outbound_gate=HandshakeGate(config.limits.handshakes, strangers=False),
         slots=Places(config.limits.connections),
     )
+    metrics.connections_limited(config.limits.connections)
     if checked.material is not None:
         mesh.identified.set()
     return mesh

@@ -134,7 +134,8 @@ class Rotation:
 
     def _show_expiry(self, before: Material | None, material: Material) -> None:
         metrics = self._mesh.metrics
-        metrics.svid_loaded(material.svid.not_valid_after)
+        ours = material.svid
+        metrics.svid_loaded(ours.not_valid_before, ours.not_valid_after)
         if before is not None:
             for name in before.bundles.keys() - material.bundles.keys():
                 metrics.bundle_removed(name)

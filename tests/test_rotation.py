@@ -84,7 +84,11 @@ def test_the_first_message_begins_and_is_no_rotation(desk: Desk) -> None:
     assert desk.mesh.identified.is_set()
     assert desk.readiness.ready
     assert desk.mesh.credentials.generation == 1
-    assert desk.samples()["sidecar_svid_expiry_timestamp_seconds"] > 0
+    begin, end = (
+        desk.samples()[f"sidecar_svid_{moment}_timestamp_seconds"]
+        for moment in ("not_before", "expiry")
+    )
+    assert 0 < begin < end
 
 
 def test_each_one_that_differs_is_a_generation(desk: Desk) -> None:

@@ -142,6 +142,11 @@ class Svid:
         return self.chain[0]
 
     @property
+    def not_valid_before(self) -> dt.datetime:
+        """The first moment of the leaf, in UTC."""
+        return self.leaf.not_valid_before_utc
+
+    @property
     def not_valid_after(self) -> dt.datetime:
         """The last moment of the leaf, in UTC."""
         return self.leaf.not_valid_after_utc
@@ -154,7 +159,7 @@ class Svid:
                 ``not-yet-valid``).
         """
         clause = "RFC 5280 4.1.2.5"  # both ends belong to the period
-        begin, end = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
+        begin, end = self.not_valid_before, self.not_valid_after
         if now < begin:
             raise SvidError(
                 "not-yet-valid",

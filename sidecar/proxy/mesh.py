@@ -57,6 +57,7 @@ class Mesh:
     def resize(self, limits: Limits) -> None:
         """Hold what is shared to other *limits*; nothing that is open ends for it."""
         self.slots.resize(limits.connections)
+        self.metrics.connections_limited(limits.connections)
         self.inbound_gate.resize(limits.handshakes)
         self.outbound_gate.resize(limits.handshakes)
         self.engine.cut_idle(limits.idle_seconds)

@@ -28,6 +28,8 @@ _COUNTED: Final = frozenset({"counter", "histogram"})
 
 GAUGES: Final[Mapping[str, Callable[[float, float], float]]] = {
     "sidecar_connections_open": _sum,
+    "sidecar_connections_limit": _sum,
+    "sidecar_svid_not_before_timestamp_seconds": min,
     "sidecar_svid_expiry_timestamp_seconds": min,
     "sidecar_additional_svid_expiry_timestamp_seconds": min,
     "sidecar_bundle_expiry_timestamp_seconds": min,

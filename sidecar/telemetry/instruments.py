@@ -53,6 +53,10 @@ class Instruments:
         self.connections_open = self._gauge(
             "sidecar_connections_open", "Connections that are open now.", "direction"
         )
+        self.connections_limit = self._gauge(
+            "sidecar_connections_limit",
+            "Connections that may be open at once; past it callers wait.",
+        )
         self.received = self._counter(
             "sidecar_received_bytes_total",
             "Payload bytes from the side that opened the connection.",
@@ -87,6 +91,10 @@ class Instruments:
         )
 
     def _make_operations(self) -> None:
+        self.svid_not_before = self._gauge(
+            "sidecar_svid_not_before_timestamp_seconds",
+            "When the life of the SVID in use began, in Unix time; 0 before one is.",
+        )
         self.svid_expiry = self._gauge(
             "sidecar_svid_expiry_timestamp_seconds",
             "When the SVID in use expires, in Unix time; 0 before one is loaded.",

@@ -165,6 +165,10 @@ class Metrics:
         self._open[direction].dec()
         self._connections[direction, outcome].inc()
 
+    def connections_limited(self, limit: int) -> None:
+        """Show how many connections may be open at once."""
+        self._on.connections_limit.set(limit)
+
     def add_bytes(self, direction: Direction, received: int, sent: int) -> None:
         """Count payload: from the side that opened the connection, and to it."""
         self._received[direction].inc(received)
@@ -210,8 +214,9 @@ class Metrics:
 
     # Operations
 
-    def svid_loaded(self, expiry: datetime) -> None:
-        """Show when the SVID in use ends."""
+    def svid_loaded(self, not_before: datetime, expiry: datetime) -> None:
+        """Show when the SVID in use begins and ends."""
+        self._on.svid_not_before.set(not_before.timestamp())
         self._on.svid_expiry.set(expiry.timestamp())
 
     def additional_svid_loaded(self, identity: str, expiry: datetime) -> None:

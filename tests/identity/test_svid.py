@@ -142,6 +142,7 @@ def test_an_svid_is_read_from_pem() -> None:
     assert svid.chain == chain
     assert svid.leaf == chain[0]
     assert svid.name == SpiffeId.parse(make.SPIFFE_ID)
+    assert svid.not_valid_before == svid.leaf.not_valid_before_utc
     assert svid.not_valid_after == make.NOON + make.HOUR
 
 

@@ -25,6 +25,7 @@ NAMES = {
     "sidecar_access_records_dropped_total",
     "sidecar_build_info",
     "sidecar_bundle_expiry_timestamp_seconds",
+    "sidecar_connections_limit",
     "sidecar_connections_open",
     "sidecar_connections_total",
     "sidecar_generation",
@@ -37,6 +38,7 @@ NAMES = {
     "sidecar_reloads_total",
     "sidecar_sent_bytes_total",
     "sidecar_svid_expiry_timestamp_seconds",
+    "sidecar_svid_not_before_timestamp_seconds",
 }
 
 
@@ -108,6 +110,7 @@ def test_every_metric_is_there_before_the_first_connection(
             labels = {"what": what, "result": result}
             assert samples.sum("sidecar_reloads_total", **labels) == 0
     assert samples["sidecar_build_info"] == 1
+    assert samples["sidecar_connections_limit"] == 10_000
     assert samples["sidecar_svid_expiry_timestamp_seconds"] > 1e9
     bundle = {"trust_domain": "example.org"}
     assert samples.sum("sidecar_bundle_expiry_timestamp_seconds", **bundle) > 1e9

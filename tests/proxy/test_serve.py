@@ -97,6 +97,7 @@ async def test_a_higher_limit_lets_in_who_waits_and_a_lower_one_turns_nobody_out
         with await mesh.connect() as first, await mesh.connect() as second:
             await echoed(first)
             mesh.mesh.resize(Limits(connections=2))
+            assert b"sidecar_connections_limit 2.0" in mesh.mesh.metrics.render()
             await echoed(second)
             mesh.mesh.resize(Limits(connections=1))
             await echoed(first, b"still here")

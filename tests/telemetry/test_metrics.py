@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
@@ -238,10 +238,12 @@ def test_a_hostile_name_cannot_forge_a_series(metrics: Metrics) -> None:
 
 def test_expiry_dates_are_unix_time(metrics: Metrics) -> None:
     expiry = datetime(2030, 1, 1, tzinfo=UTC)
-    metrics.svid_loaded(expiry)
+    metrics.svid_loaded(expiry - timedelta(hours=1), expiry)
     metrics.bundle_loaded("example.org", expiry)
     unix = 1893456000
     assert value(metrics, "sidecar_svid_expiry_timestamp_seconds") == unix
+    not_before = "sidecar_svid_not_before_timestamp_seconds"
+    assert value(metrics, not_before) == unix - 3600
     name = "sidecar_bundle_expiry_timestamp_seconds"
     assert value(metrics, name, trust_domain="example.org") == unix
     metrics.bundle_removed("example.org")
@@ -254,6 +256,12 @@ def test_reloads_and_generations_are_shown(metrics: Metrics) -> None:
     failed = {"what": "policy", "result": "failed"}
     assert value(metrics, "sidecar_reloads_total", **failed) == 1
     assert value(metrics, "sidecar_generation", what="policy") == 3
+
+
+def test_the_limit_of_connections_is_shown(metrics: Metrics) -> None:
+    metrics.connections_limited(500)
+    metrics.connections_limited(200)
+    assert value(metrics, "sidecar_connections_limit") == 200
 
 
 def test_dropped_records_are_counted(metrics: Metrics) -> None:
