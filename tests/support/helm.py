@@ -32,7 +32,7 @@ def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             check=False,
-            env=dict.fromkeys(folders, home),
+            env={**dict.fromkeys(folders, home), "HELM_DRIVER": "configmap"},
         )
 
 

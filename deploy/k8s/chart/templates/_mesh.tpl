@@ -111,3 +111,17 @@ data:
   injection.yaml: |
     {{- include "sidecar.injection" . | nindent 4 }}
 {{- end -}}
+
+{{- /*
+Stop before anything is installed where a namespace is missing; Helm would find out halfway.
+Without a cluster, as in `helm template`, nothing can be looked up, and nothing is said.
+*/ -}}
+{{- define "sidecar.namespacesExist" -}}
+{{- if lookup "v1" "Namespace" "" "kube-system" -}}
+{{- range $namespace, $_ := .Values.namespaces -}}
+{{- if not (lookup "v1" "Namespace" "" $namespace) -}}
+{{- fail (printf "namespaces.%s: there is no such namespace (kubectl create namespace %s)" $namespace $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
