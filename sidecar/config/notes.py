@@ -22,6 +22,7 @@ def notes_on_config(config: Config) -> Iterator[Finding]:
     """Find what is legal in `sidecar.yaml` and probably not meant."""
     for notes in (
         _on_bundles,
+        _on_identities,
         _on_inbound,
         _on_ports,
         _on_headers,
@@ -39,6 +40,19 @@ def _on_bundles(config: Config) -> Iterator[Finding]:
     if identity.trust_bundles and NameKind.SPIFFE not in identity.accept:
         what = "no effect: identity.accept does not have 'spiffe'"
         yield Finding(("identity", "trust_bundles"), what)
+
+
+def _on_identities(config: Config) -> Iterator[Finding]:
+    used = {route.identity for route in config.outbound.routes}
+    for port, settings in config.inbound.ports.items():
+        used.add(settings.identity)
+        if settings.identity and config.inbound.mode_of(port) is Mode.DISABLED:
+            what = "no effect: the port has no TLS"
+            yield Finding(("inbound", "ports", port, "identity"), what)
+    for name in config.identity.additional:
+        if name not in used:
+            what = "no effect: no port and no route names it"
+            yield Finding(("identity", "additional", name), what)
 
 
 def _on_inbound(config: Config) -> Iterator[Finding]:

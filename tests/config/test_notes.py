@@ -204,3 +204,26 @@ def test_a_rule_that_matches_nobody_gets_a_note(
 def test_a_workload_api_may_bring_any_bundle() -> None:
     identity = "identity: {workload_api: 'unix:///s'}"
     assert on_policy([UNKNOWN], identity=identity) == []
+
+
+def test_an_identity_that_nobody_is_shown_gets_a_note() -> None:
+    more = "additional: {b: {hint: x}, c: {hint: y}, d: {hint: z}}"
+    source = f"identity: {{workload_api: 'unix:///s', {more}}}\n"
+    text = (
+        source
+        + INBOUND.replace("]}", "], ports: {5: {identity: b}}}")
+        + (
+            "outbound:\n  listeners: [{listen: '[::]:15001', destination: original}]\n"
+            "  routes: [{name: a, to: [x.test], peers: ['spiffe://y/z'], identity: c}]\n"
+        )
+    )
+    notes = [*notes_on_config(read_whole_config(root(text), None))]
+    assert lines(notes) == [
+        "identity.additional.d: no effect: no port and no route names it"
+    ]
+    open_port = text.replace("identity: b", "identity: d, mode: disabled")
+    notes = [*notes_on_config(read_whole_config(root(open_port), None))]
+    assert lines(notes) == [
+        "inbound.ports.5.identity: no effect: the port has no TLS",
+        "identity.additional.b: no effect: no port and no route names it",
+    ]

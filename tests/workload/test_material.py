@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, strategies as st
 
 from sidecar.config.crl import parse_crls
 from sidecar.config.material import FileTrust
 from sidecar.config.model import AdditionalIdentity, Identity
 from sidecar.config.place import Invalid, written
 from sidecar.workload.material import material_of
-from sidecar.workload.response import X509SvidResponse
+from sidecar.workload.protobuf import MessageError
+from sidecar.workload.response import SentSvid, X509SvidResponse
 from tests.support.agent import der, entry, issue, response
 from tests.support.pki import new_authority, now
 
@@ -189,3 +192,40 @@ def test_additional_identities_are_chosen_by_their_hints() -> None:
         "additional.billing.hint: expected the hint of an SVID that the agent has "
         "(''), got 'pays'"
     ]
+
+
+SENT = response(
+    entry(API, AUTHORITY),
+    entry(BILLING, AUTHORITY, "pays"),
+    federated={"spiffe://partner.test": der([PARTNER.root])},
+    crl=[AUTHORITY.crl([7], now=now()).public_bytes(Encoding.DER)],
+).SerializeToString()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SENT) - 1), st.integers(1, 255)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@pytest.mark.filterwarnings("ignore")  # cryptography warns of what others have done
+def test_any_changed_bytes_are_material_or_are_refused(
+    changes: list[tuple[int, int]],
+) -> None:
+    data = bytearray(SENT)
+    for place, bits in changes:
+        data[place] ^= bits
+    identity = evolve(IDENTITY, additional={"b": AdditionalIdentity(hint="pays")})
+    with contextlib.suppress(MessageError, Invalid):
+        sent = X509SvidResponse.parse(bytes(data))
+        material_of(sent, identity, FileTrust(), now())
+
+
+@given(st.binary(max_size=99), st.binary(max_size=99), st.binary(max_size=99))
+def test_any_bytes_in_the_place_of_certificates_are_refused(
+    chain: bytes, key: bytes, bundle: bytes
+) -> None:
+    svid = SentSvid(str(API.name), chain, key, bundle, "")
+    with pytest.raises(Invalid):
+        material_of(X509SvidResponse((svid,)), IDENTITY, FileTrust(), now())
