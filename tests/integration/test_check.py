@@ -32,7 +32,7 @@ def yaml_blocks() -> list[str]:
     return [dedent(block) for block in found]
 
 
-SERVER, POLICY, CLIENT, REFERENCE = yaml_blocks()
+SERVER, POLICY, CLIENT, REFERENCE, AGENT = yaml_blocks()
 
 
 def sidecar(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -86,9 +86,20 @@ def test_the_callers_example_is_sound_with_an_identity(desk: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_an_agent_may_stand_in_the_place_of_the_files(desk: Path) -> None:
+    (desk / "agent.yaml").write_text(AGENT + CLIENT)
+    ended = sidecar("sidecar check agent.yaml", desk)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (
+        "the SVID with the hint 'internal' of "
+        "unix:///run/spire/agent-sockets/api.sock, which is not asked now"
+    ) in ended.stdout
+
+
 def test_the_reference_names_every_key_with_its_default(tmp_path: Path) -> None:
     town = Town(tmp_path)
     town.svid("/ns/shop/sa/api", name="tls")
+    town.svid("/ns/shop/sa/billing")
     write_bundle(tmp_path, town.authority).replace(tmp_path / "ca.crt")
     legacy = new_authority("legacy.test")
     write_bundle(tmp_path, legacy).replace(tmp_path / "legacy-ca.crt")
