@@ -57,8 +57,9 @@ class Kubelet:
         """Start the pod; return when all of its containers have been started."""
         with self._stack:
             for container in self._listed("initContainers"):
-                process = self._run(container)
-                if container.get("restartPolicy") == "Always":
+                lives_on = container.get("restartPolicy") == "Always"
+                process = self._run(container, alone=not lives_on)
+                if lives_on:
                     self._wait_until_started(container)
                 else:
                     assert process.wait(_SECONDS) == 0, process.report()
@@ -143,16 +144,21 @@ class Kubelet:
             with self._process(container, name, command) as process:
                 assert process.wait(_SECONDS) == 0, process.report()
 
-    def _run(self, container: Manifest) -> Process:
+    def _run(self, container: Manifest, *, alone: bool = False) -> Process:
         # The image's entry point is `sidecar`; an application's is in its manifest.
         command = container.get("command", ["sidecar"]) + container.get("args", [])
         name = container["name"]
-        process = self._process(container, name, command)
+        process = self._process(container, name, command, alone=alone)
         self.processes[name] = self._stack.enter_context(process)
         return process
 
     def _process(
-        self, container: Manifest, name: str, command: list[str] | tuple[str, ...]
+        self,
+        container: Manifest,
+        name: str,
+        command: list[str] | tuple[str, ...],
+        *,
+        alone: bool = False,
     ) -> Process:
         words: list[str] = []
         for word in command:
@@ -161,12 +167,15 @@ class Kubelet:
             words.append(word)
         if words[0] == "sidecar":
             words[:1] = [sys.executable, "-m", "sidecar"]
+        words[:0] = self._confined(container)
+        if alone:
+            # It sees no process but its own, as in a container. Those that get
+            # signals do without: `unshare` would get them in their place.
+            space = ("--pid", "--fork", "--mount-proc", "--kill-child")
+            words[:0] = [str(require("unshare")), *space]
         env = {each["name"]: each["value"] for each in container.get("env", [])}
         return Process(
-            [
-                str(each)
-                for each in self.pod.command(*self._confined(container), *words)
-            ],
+            [str(each) for each in self.pod.command(*words)],
             self.folder,
             name,
             {"PATH": os.environ["PATH"], **env},  # noqa: TID251 - for a process
