@@ -64,7 +64,8 @@ class ApiServer:
             Conflict: It has another `resourceVersion` than the change.
             ApiError: It cannot be changed.
         """
-        return self._ask("PATCH", path, kind, change)
+        # Named, so that it is seen whose the fields are (server-side apply).
+        return self._ask("PATCH", f"{path}?fieldManager=sidecar", kind, change)
 
     def _ask(
         self, method: str, path: str, kind: str = "", change: Manifest | None = None

@@ -125,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*self._find())
 
     def do_PATCH(self) -> None:
+        self.path, _, manager = self.path.partition("?")
+        assert manager == "fieldManager=sidecar"
         status, found = self._find()
         if status == 200:
             self.cluster.before_patch(self.path)

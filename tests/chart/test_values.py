@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -11,7 +12,7 @@ import yaml
 
 from deploy.k8s import values_schema
 from sidecar.cli import main
-from tests.support.helm import CHART, find, manifests, refusal
+from tests.support.helm import CHART, find, helm, manifests, refusal
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
@@ -253,19 +254,33 @@ def test_an_identity_of_ones_own_is_left_alone() -> None:
     assert rendered(values, "sidecar.yaml")["identity"] == own
 
 
-def test_dashboards_and_alerts_go_where_they_are_looked_for() -> None:
-    objects = manifests(
-        values={"alerts": {"configMap": True}, "prometheusRule": {"enabled": True}}
+def test_dashboards_and_alerts_go_where_they_are_looked_for(tmp_path: Path) -> None:
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    alert = {
+        "alert": "X",
+        "expr": "up == 0",
+        "annotations": {"say": "{{ $labels.pod }}"},
+    }
+    groups = {"groups": [{"name": "sidecar", "rules": [alert]}]}
+    board = {"title": "Mesh", "legend": "{{ peer }}"}
+    (chart / "files" / "alerts" / "sidecar-mesh.yaml").write_text(
+        yaml.safe_dump(groups)
     )
-    dashboards = [path.name for path in (CHART / "files" / "dashboards").glob("*.json")]
-    labelled = [
-        each["data"].keys()
-        for each in objects
-        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
-    ]
-    assert sorted(name for names in labelled for name in names) == sorted(dashboards)
-    alerts = [path.name for path in (CHART / "files" / "alerts").glob("*.yaml")]
-    rules = [each for each in objects if each["kind"] == "PrometheusRule"]
-    assert len(rules) == len(alerts)
-    for each in rules:
-        assert each["spec"]["groups"]
+    (chart / "files" / "dashboards" / "sidecar-mesh.json").write_text(json.dumps(board))
+    switches = ("alerts.configMap=true", "prometheusRule.enabled=true")
+    settings = [f"--set={switch}" for switch in switches]
+    rendered = helm("template", "sidecar", chart, *settings)
+    assert rendered.returncode == 0, rendered.stderr
+    objects = [each for each in yaml.safe_load_all(rendered.stdout) if each]
+    dashboard = find(objects, "ConfigMap", "sidecar-dashboard-mesh")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["sidecar-mesh.json"]) == board
+    assert find(objects, "PrometheusRule", "sidecar-mesh")["spec"] == groups
+    alerts = find(objects, "ConfigMap", "sidecar-alerts")["data"]
+    assert yaml.safe_load(alerts["sidecar-mesh.yaml"]) == groups
+
+
+def test_dashboards_and_alerts_are_also_where_people_look_for_them() -> None:
+    for name in ("alerts", "dashboards"):
+        assert (CHART.parent / name).resolve() == CHART / "files" / name
