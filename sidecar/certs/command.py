@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.certs.conformance_parser import add_conformance
 from sidecar.certs.lifetime import parse_lifetime
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ examples:
   sidecar certs init
   sidecar certs issue spiffe://example.org/ns/shop/sa/cart --dir certs-dev
   sidecar certs show certs-dev/cart.crt
+  sidecar certs conformance --help
 """
 _INIT: Final = """\
 examples:
@@ -67,6 +69,7 @@ def add_parser(commands: Commands) -> None:
     _add_init(below)
     _add_issue(below)
     _add_show(below)
+    add_conformance(below)
     _add_webhook(below)
 
 
