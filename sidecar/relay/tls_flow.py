@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 
-from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, PLAIN
+from sidecar.relay.buffers import CIPHER_IN, CIPHER_OUT, FULL_RECORD, PLAIN
 from sidecar.relay.end import Broken
 from sidecar.relay.flow import LARGE_READ, SMALL_READ, Ending, Flow
 from sidecar.telemetry.labels import Outcome, Reason
@@ -135,8 +135,9 @@ class TlsFlow(Flow):
         """Decrypt all that is there, and send it."""
         ssl, into, tls, plain = self._ssl, self._into, self._tls, self._plain
         got = size = SSL_read(ssl, PLAIN.pointer, PLAIN.size)
-        # To be told that there is no more would cost more than the data.
-        while size > 0 and waiting(into):
+        # To be told that there is no more would cost more than the data; but where a
+        # record was full, there is more.
+        while size == FULL_RECORD or (size > 0 and waiting(into)):
             size = SSL_read(ssl, PLAIN.pointer + got, PLAIN.size - got)
             got += max(size, 0)
         error = WANT_READ if size > 0 else SSL_get_error(ssl, size)
