@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,8 +22,6 @@ from tests.certs.worlds import NOW, WORLD, built, by_name, clause_of_the_leaf
 from tests.identity.certificates import pem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography import x509
 
     from sidecar.certs.cases.case import Case
@@ -51,6 +50,19 @@ def test_every_reason_for_which_a_certificate_is_refused_has_a_case() -> None:
         Reason.UNTRUSTED_CHAIN,
         Reason.REVOKED,
     }
+
+
+def test_the_published_matrix_has_every_case() -> None:
+    page = Path(__file__).parents[2] / "certs" / "conformance.md"
+    rows = [line.split(" | ") for line in page.read_text().splitlines()]
+    shown = {row[1]: row for row in rows if len(row) > 4 and row[0] != "| clause"}
+    for case in CASES:
+        if case.with_crl:
+            continue
+        row = shown[case.sentence]
+        assert row[0] == f"| {case.clause}"
+        assert row[2] == ("accepted" if case.accepted else "refused")
+        assert row[3] == "-"  # a sidecar does what the standard says
 
 
 def test_good_and_bad_are_both_many() -> None:

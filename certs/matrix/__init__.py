@@ -1,0 +1,1 @@
+"""What other proxies do with the certificates of the table: certs/conformance.md."""
