@@ -56,8 +56,15 @@ def _row(cells: Sequence[object]) -> str:
 
 def _summary(asked: Sequence[Asked]) -> Iterator[str]:
     yield _row(
-        "|version|as the standard says|bad accepted|good refused|unclear|"
-        "how it refuses".split("|")
+        [
+            "",
+            "version",
+            "as the standard says",
+            "bad accepted",
+            "good refused",
+            "unclear",
+            "how it refuses",
+        ]
     )
     yield "|---|---|---|---|---|---|---|"
     for each in asked:
