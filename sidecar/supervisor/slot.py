@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sidecar.supervisor.welcome import Inherited, Welcome
 
 _LOG = logging.getLogger(__name__)
+
+# A worker reports every second. The longest that one was seen to be busy with something
+# else, taking up a policy of 100,000 rules, is a few seconds.
+_SILENT_SECONDS: Final = 30.0
 
 
 class Keeper(Protocol):
@@ -45,15 +49,23 @@ class Slot:
     """
 
     def __init__(
-        self, number: int, sockets: SlotSockets, command: Sequence[str], keeper: Keeper
+        self,
+        number: int,
+        sockets: SlotSockets,
+        command: Sequence[str],
+        keeper: Keeper,
+        silent_seconds: float = _SILENT_SECONDS,
     ) -> None:
+        """One that has served, and says nothing for *silent_seconds*, is killed."""
         self.number = number
         self.worker: WorkerProcess | None = None
         self.report: Report | None = None
         self._sockets = sockets
         self._command = command
         self._keeper = keeper
+        self._silent_seconds = silent_seconds
         self._served_since: float | None = None
+        self._heard_at = 0.0
         self._over = trio.Event()
 
     @property
@@ -120,11 +132,30 @@ class Slot:
         if self._over.is_set():
             worker.kill()
         try:
-            return await worker.run(self._keeper.welcome(inherited))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_if_silent, worker)
+                how = await worker.run(self._keeper.welcome(inherited))
+                nursery.cancel_scope.cancel()
+            return how
         finally:
             self.worker = None
 
+    async def _end_if_silent(self, worker: WorkerProcess) -> None:
+        """End one that hangs: its callers wait for nothing, and keep coming to it."""
+        self._heard_at = trio.current_time()
+        while True:
+            heard_at = self._heard_at
+            await trio.sleep(self._silent_seconds)
+            if self._heard_at == heard_at and self._served_since is not None:
+                _LOG.error(
+                    "a worker has said nothing for too long, it is ended",
+                    extra={"worker": self.number, "seconds": self._silent_seconds},
+                )
+                worker.kill()
+                return
+
     def _heard(self, report: Report) -> None:
+        self._heard_at = trio.current_time()
         if not report.awaited and self._served_since is None and self.worker:
             self._served_since = trio.current_time()
             extra = {"worker": self.number, "pid": self.worker.pid}

@@ -66,13 +66,15 @@ class Keeper:
 
 
 @asynccontextmanager
-async def kept(script: str) -> AsyncIterator[tuple[Slot, Keeper, int]]:
+async def kept(
+    script: str, silent_seconds: float = 60
+) -> AsyncIterator[tuple[Slot, Keeper, int]]:
     """Keep a worker of that script; the block's end waits until it is over."""
     keeper = Keeper()
     with ExitStack() as stack:
         (sockets,) = bind_slots(CONFIG, 1, stack)
         port = sockets.inherited()[0].listener.listen.port
-        slot = Slot(1, sockets, command(script), keeper)
+        slot = Slot(1, sockets, command(script), keeper, silent_seconds)
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(slot.keep)
@@ -171,3 +173,21 @@ async def test_ended_between_two_the_second_is_not_started() -> None:
         await keeper.until("ended exit status 2", 3)
         slot.end()
     assert keeper.events == ["left", "ended exit status 2"] * 3
+
+
+async def test_a_worker_that_hangs_is_taken_for_dead() -> None:
+    async with kept(SERVES, silent_seconds=0.5) as (slot, keeper, _):
+        await keeper.until("heard")
+        assert slot.worker is not None
+        os.kill(slot.worker.pid, signal.SIGSTOP)
+        await keeper.until("ended SIGKILL")
+        await keeper.until("heard", 2)
+        await told_to_end(slot)
+
+
+async def test_one_that_does_not_serve_yet_may_be_silent() -> None:
+    begins = "import time\ntime.sleep(0.6)\n"
+    async with kept(begins + SERVES, silent_seconds=0.2) as (slot, keeper, _):
+        await keeper.until("heard")
+        await told_to_end(slot)
+    assert keeper.events == ["heard", "left"]
