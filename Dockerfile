@@ -26,11 +26,13 @@ RUN python3.11 -m venv /build \
 ARG SOURCE_DATE_EPOCH
 COPY LICENSE README.md pyproject.toml /src/
 COPY sidecar /src/sidecar
+# Without the tests that some packages bring along.
 # Compiled here: nothing is written when it runs. The bytecode goes by no file's date,
 # and in an image nothing changes, so it is not compared with its source again.
 RUN /build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels /src \
     && /build/bin/pip --python /opt/sidecar/bin/python install --no-compile \
         --no-index --no-deps --find-links /wheels sidecar \
+    && find /opt/sidecar -type d -name _tests -prune -exec rm -r {} + \
     && PYTHONHASHSEED=0 /opt/sidecar/bin/python -m compileall -q -f \
         --invalidation-mode unchecked-hash /opt/sidecar/lib \
     && rm -r /opt/sidecar/include /opt/sidecar/bin/[Aa]ctivate*

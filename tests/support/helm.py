@@ -32,6 +32,7 @@ def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             check=False,
+            timeout=120,
             env={**dict.fromkeys(folders, home), "HELM_DRIVER": "configmap"},
         )
 

@@ -32,6 +32,8 @@ BASE = "debian:bookworm-slim"
 EPOCH = "1700000000"
 """What dates the files (SOURCE_DATE_EPOCH); any moment will do."""
 
+_PATIENCE = 900
+"""Seconds, for whoever fetches packages."""
 _MANY = 300
 """Layers of earlier builds, after which the next one begins afresh."""
 _MIRROR = "http://deb.debian.org/debian"
@@ -157,6 +159,7 @@ def _buildah(folder: Path, command: str, *words: str | Path) -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=_PATIENCE,
     )
     assert ended.returncode == 0, f"buildah {command}: {ended.stdout}{ended.stderr}"
     return ended.stdout.strip()
@@ -190,6 +193,7 @@ def _base(folder: Path) -> str:
             stdout=log,
             stderr=log,
             check=True,
+            timeout=_PATIENCE,
         )
     (system / "etc/dpkg/dpkg.cfg.d/slim").write_text(_SLIM)
     if _sources():
