@@ -71,6 +71,8 @@ def files(helm: Path) -> dict[str, str]:
 
 def _template(helm: Path, *words: str) -> str:
     where = ("--namespace", NAMESPACE, "--kube-version", VERSION, "--no-hooks")
+    # Files that are there to be read as they are: deploy/k8s/dashboards.
+    words = (*words, "--set=dashboards.enabled=false")
     rendered = subprocess.run(
         [helm, "template", "sidecar", CHART, *where, *words],
         stdout=subprocess.PIPE,
