@@ -167,6 +167,8 @@ class Kubelet:
             words.append(word)
         if words[0] == "sidecar":
             words[:1] = [sys.executable, "-m", "sidecar"]
+        if words[0] == "python":
+            words[:1] = [sys.executable]
         words[:0] = self._confined(container)
         if alone:
             # It sees no process but its own, as in a container. Those that get

@@ -1,0 +1,125 @@
+"""Ensures that the programs which the examples name take every one of them."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from sidecar.cli import main
+from tests.support.examples import EXAMPLES, Example, pod_template
+from tests.support.helm import CHART, find, helm, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
+VERSIONS = ("1.28.0", "1.33.0", "1.37.0")
+"""Of Kubernetes, as in `test_rendered`."""
+
+each_example = pytest.mark.parametrize("name", FOLDERS)
+each_with_pods = pytest.mark.parametrize(
+    "name", [name for name in FOLDERS if Example.named(name).paths]
+)
+
+
+@each_example
+def test_helm_finds_nothing_to_complain_of(name: str) -> None:
+    words = Example.named(name).helm_words()
+    linted = helm("lint", "--strict", "--quiet", CHART, *words)
+    assert (linted.returncode, linted.stdout) == (0, ""), linted.stderr
+
+
+@each_example
+def test_sidecar_check_has_nothing_to_say(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered = render(*Example.named(name).helm_words())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rendered.encode())))
+    status = main(["check", "--manifests", "-"])
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    assert "note:" not in out
+
+
+@each_example
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_chart_makes_keeps_the_schema_of_kubernetes(
+    name: str, version: str
+) -> None:
+    for each in Example.named(name).rendered(version):
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+@each_with_pods
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_pod_is_injected_and_keeps_the_schema_of_kubernetes(
+    name: str, version: str, tmp_path: Path
+) -> None:
+    example = Example.named(name)
+    for each in example.objects():
+        kubernetes_validate.validate(each, version, strict=True)
+    injected = example.injected(tmp_path, version)
+    pods = [pod for each in injected if (pod := pod_template(each)) is not None]
+    assert pods
+    for each in injected:
+        kubernetes_validate.validate(each, version, strict=True)
+    for pod in pods:
+        assert pod["metadata"]["labels"]["sidecar.mesh/injected"] == "true"
+
+
+@each_with_pods
+def test_uninject_gives_back_what_is_here(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Example.named(name)
+    example.injected(tmp_path)
+    settings = str(tmp_path / "injection.yaml")
+    for path in example.paths:
+        injected = tmp_path / path.name
+        main(["inject", "--settings", settings, str(path), "-o", str(injected)])
+        capsys.readouterr()
+        assert main(["uninject", str(injected)]) == 0
+        assert capsys.readouterr().out == path.read_text()
+
+
+@each_with_pods
+def test_every_namespace_of_the_values_is_labelled_and_has_its_pods(name: str) -> None:
+    example = Example.named(name)
+    objects, rendered = example.objects(), example.rendered()
+    meshed = {
+        each["metadata"]["namespace"]
+        for each in rendered
+        if each["kind"] == "ConfigMap" and "sidecar.yaml" in each["data"]
+    }
+    for namespace in meshed:
+        labels = find(objects, "Namespace", namespace)["metadata"]["labels"]
+        assert labels["sidecar.mesh/inject"] == "enabled"
+    for each in objects:
+        if pod_template(each) is not None:
+            assert each["metadata"]["namespace"] in meshed
+
+
+@each_with_pods
+def test_the_readme_makes_a_certificate_for_every_service_account(name: str) -> None:
+    example = Example.named(name)
+    accounts = {
+        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+        for each in example.objects()
+        if each["kind"] == "ServiceAccount"
+    }
+    for each in example.objects():
+        if (pod := pod_template(each)) is not None:
+            account = pod["spec"]["serviceAccountName"]
+            assert f"{each['metadata']['namespace']}/{account}" in accounts
+    readme = (example.folder / "README.md").read_text().replace("\\\n", " ")
+    (words,) = re.findall(r"secrets\.sh (\S+) (.*?) *\|", readme)
+    domain, made = words
+    assert {word.partition("=")[0] for word in made.split()} == accounts
+    values = yaml.safe_load((example.folder / "values.yaml").read_text())
+    assert values["mesh"]["trustDomain"] == domain
