@@ -26,3 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden files anew instead of comparing with them",
     )
+    parser.addoption(
+        "--soak",
+        action="store_true",
+        help="rotate for minutes, under 500 connections a second",
+    )
