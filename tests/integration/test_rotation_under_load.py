@@ -21,12 +21,13 @@ import pytest
 from attrs import field, frozen
 from OpenSSL import SSL
 
+from sidecar.certs.authority import HOUR
 from sidecar.certs.pem import chain_pem, key_pem
 from sidecar.identity.spiffe_id import SpiffeId
 from tests.integration.callers import tls
 from tests.integration.conftest import API, FRONTEND, Town, data_port, read_to_end
 from tests.support.deadlines import eventually
-from tests.support.pki import HOUR, new_authority, now, pem
+from tests.support.pki import new_authority, now, pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
