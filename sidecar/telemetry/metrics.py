@@ -22,6 +22,7 @@ from sidecar.telemetry.capped import (
 )
 from sidecar.telemetry.instruments import Instruments
 from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
+from sidecar.telemetry.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +65,8 @@ class Metrics:
         # Holds for the whole process. A second series beside every counter, for the
         # time of its creation, doubles what a scrape costs and nobody asks for it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._tally = Tally()
+        registry.register(self._tally)
         ProcessCollector(registry=registry)
         self._registry = registry
         self._before_scrape: list[Callable[[], None]] = []
@@ -153,17 +156,17 @@ class Metrics:
         self, direction: Direction, reason: Reason, *, resumed: bool, seconds: float
     ) -> None:
         """Count one TLS handshake, ended well or not."""
-        self._handshakes[direction, reason, resumed].inc()
-        self._seconds[direction, reason == Reason.OK].observe(seconds)
+        self._tally.add(self._handshakes[direction, reason, resumed])
+        self._tally.observe(self._seconds[direction, reason == Reason.OK], seconds)
 
     def connection_opened(self, direction: Direction) -> None:
         """Count a connection among those that are open."""
-        self._open[direction].inc()
+        self._tally.add(self._open[direction])
 
     def connection_closed(self, direction: Direction, outcome: Outcome) -> None:
         """Count how a connection ended; it was counted as open before."""
-        self._open[direction].dec()
-        self._connections[direction, outcome].inc()
+        self._tally.add(self._open[direction], -1)
+        self._tally.add(self._connections[direction, outcome])
 
     def connections_limited(self, limit: int) -> None:
         """Show how many connections may be open at once."""
@@ -171,12 +174,12 @@ class Metrics:
 
     def add_bytes(self, direction: Direction, received: int, sent: int) -> None:
         """Count payload: from the side that opened the connection, and to it."""
-        self._received[direction].inc(received)
-        self._sent[direction].inc(sent)
+        self._tally.add(self._received[direction], received)
+        self._tally.add(self._sent[direction], sent)
 
     def plaintext_connection(self, direction: Direction, port: int) -> None:
         """Count a connection without TLS, on a port that permits it."""
-        self._plaintext[direction, port].inc()
+        self._tally.add(self._plaintext[direction, port])
 
     def declare_ports(self, direction: Direction, ports: Iterable[int]) -> None:
         """Show zero for the ports that permit plaintext."""
@@ -189,7 +192,7 @@ class Metrics:
         self, direction: Direction, verdict: Verdict, rule: str | None
     ) -> None:
         """Count a decision under the rule that made it; None is the default."""
-        self._decisions[direction, verdict, rule].inc()
+        self._tally.add(self._decisions[direction, verdict, rule])
 
     def declare_rules(
         self,
@@ -210,7 +213,7 @@ class Metrics:
         Only then: a name that nobody verified must not take one of the few labels.
         """
         # Cut here, so that long names cannot fill the table of children either.
-        self._peers[direction, peer[:LABEL_LENGTH], verdict].inc()
+        self._tally.add(self._peers[direction, peer[:LABEL_LENGTH], verdict])
 
     # Operations
 
