@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.config.check import check
 from sidecar.config.model import Endpoint, Mode, RouteMode, UnixSocket
 from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.wording import suggestion
 from sidecar.net.local import is_local
 from sidecar.net.resolve import HostTable
 from sidecar.policy.compile import compile_policy
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from sidecar.telemetry.access_log import AccessLog
     from sidecar.telemetry.metrics import Metrics
 
+_GROUPS: Final = ("X25519MLKEM768", "X25519", "X448", "P-256", "P-384", "P-521")
+
 
 def build_credentials(
     path: Path, checked: Checked, generation: int = 1, material: Material | None = None
@@ -53,7 +56,7 @@ def build_credentials(
     material = material or checked.material
     if material is None and find_spec("grpc") is None:
         what = "needs grpcio, which is in the extra: pip install 'sidecar[spire]'"
-        raise ConfigError(str(path), (Problem("identity.workload_api", what),))
+        raise _error(path, checked, "identity.workload_api", what)
     try:
         if material is None:
             check_groups(tls)  # what is wrong with them is known at start
@@ -64,13 +67,17 @@ def build_credentials(
         key = "certificate_chain" if files else "workload_api"
         if error.identity is not None:
             key = f"additional.{error.identity}.{key if files else 'hint'}"
-        problem = Problem(f"identity.{key}", str(error))
-        raise ConfigError(str(path), (problem,)) from None
+        raise _error(path, checked, f"identity.{key}", str(error)) from None
     except ValueError as error:
-        problem = Problem(
-            "tls.groups", f"{SSL_VERSION} does not know the group {str(error)!r}"
-        )
-        raise ConfigError(str(path), (problem,)) from None
+        what = f"{SSL_VERSION} does not know the group {str(error)!r}"
+        what = f"{what}{suggestion(str(error), _GROUPS)}"
+        raise _error(path, checked, "tls.groups", what) from None
+
+
+def _error(path: Path, checked: Checked, where: str, what: str) -> ConfigError:
+    source = str(path)
+    line = checked.lines.get(where)
+    return ConfigError(source, (Problem(where, what, line, source),))
 
 
 def read_again(

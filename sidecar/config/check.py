@@ -24,14 +24,16 @@ from sidecar.config.model import Config, NameKind
 from sidecar.config.notes import notes_on_config, notes_on_policy
 from sidecar.config.place import Finding, Invalid
 from sidecar.config.problems import ConfigError, Problem
+from sidecar.config.wording import shown_path
 from sidecar.policy.model import Policy
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sidecar.config.document import Document
+    from sidecar.config.place import Place
 
 
 @frozen
@@ -47,6 +49,8 @@ class Checked:
         notes: What deserves a word though nothing is wrong, one line each.
         endpoint_socket: What the environment said of a Workload API.
         policy_digest: Tells what the policy was read from, to know it again.
+        lines: Where in `sidecar.yaml` that stands which only OpenSSL can judge: by
+            its keys, as in ``tls.groups``.
     """
 
     config: Config
@@ -56,6 +60,7 @@ class Checked:
     files: FileTrust = field(factory=FileTrust)
     endpoint_socket: str | None = None
     policy_digest: bytes = b""
+    lines: Mapping[str, int] = field(factory=dict)
 
 
 def check(
@@ -87,12 +92,15 @@ def check(
         policy = _read_policy(reading, known)
     except ConfigError as error:
         problems = error.problems
+    except Invalid as error:
+        findings.extend(error.findings)
     try:
         material, files = _read_files(reading, now)
     except Invalid as error:
         findings.extend(finding.under("identity") for finding in error.findings)
     if findings or problems:
-        located = reading.document.problems(findings)
+        # What the rules miss in one identity, whoever loads its files misses too.
+        located = reading.document.problems(dict.fromkeys(findings))
         raise ConfigError(str(path), (*located, *problems))
     notes = tuple(_notes(reading, policy.document, policy.policy, material, now))
     return Checked(
@@ -103,6 +111,7 @@ def check(
         files,
         endpoint_socket,
         policy.digest,
+        _lines(reading),
     )
 
 
@@ -121,12 +130,29 @@ def _read_policy(reading: ConfigReading, known: Checked | None) -> _PolicyFile:
     accept = reading.config.identity.accept
     if "identity" in reading.unreadable:
         accept = frozenset(NameKind)  # what is unknown is not held against a rule
-    data = read_policy_file(path)
+    try:
+        data = read_policy_file(path)
+    except ConfigError as error:
+        what = f"{shown_path(path)}: {error.problems[0].what}"
+        raise Invalid([Finding(("policy",), what)]) from None
     digest = sha256(" ".join(sorted(accept)).encode() + b"\n" + data).digest()
     if known is not None and known.policy_digest == digest:
         return _PolicyFile(None, known.policy, digest)
     found = policy_in(data, path, accept)
     return _PolicyFile(found.document, found.policy, digest)
+
+
+def _lines(reading: ConfigReading) -> dict[str, int]:
+    additional = reading.config.identity.additional
+    places: list[Place] = [
+        ("tls", "groups"),
+        ("identity", "certificate_chain"),
+        ("identity", "workload_api"),
+        *(("identity", "additional", name, "certificate_chain") for name in additional),
+        *(("identity", "additional", name, "hint") for name in additional),
+    ]
+    problems = reading.document.problems(Finding(place, "") for place in places)
+    return {each.where: each.line for each in problems if each.line is not None}
 
 
 def _read_files(

@@ -84,6 +84,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> Finding:
     if mark.line >= len(lines):
         return Finding((), f"{what} (end of file)", len(lines))
     what = f"{what} (column {mark.column + 1})"
+    if lines[mark.line][mark.column :].startswith("\t"):
+        what = f"{what} (a tab: indent with spaces)"
     if _BARE_ADDRESS.search(lines[mark.line]):
         what = f"{what} (write an address that begins with '[' in quotes)"
     return Finding((), what, mark.line + 1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,3 +80,13 @@ def test_what_only_openssl_can_tell_is_checked_too(
     err = capsys.readouterr().err
     assert "tls.groups: " in err
     assert "'curve-of-the-day'" in err
+
+
+def test_what_only_openssl_can_tell_has_its_line_and_a_guess(
+    tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings["tls"] = {"groups": ["P256"]}
+    assert run(tmp_path, settings) == 2
+    err = capsys.readouterr().err
+    assert re.search(r"\.yaml:\d+: tls\.groups: ", err)
+    assert "'P256' (did you mean 'P-256'?)" in err

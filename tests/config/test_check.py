@@ -135,7 +135,9 @@ def test_problems_of_all_files_are_reported_at_once(write_all: Write) -> None:
 
 def test_a_missing_policy_has_its_own_name(write_all: Write) -> None:
     Path("policy.yaml").unlink()
-    assert refusals(write_all(CONFIG)) == ["policy.yaml: no such file"]
+    assert refusals(write_all(CONFIG)) == [
+        "sidecar.yaml:7: policy: policy.yaml: no such file"
+    ]
 
 
 def test_a_broken_configuration_still_names_the_policy_to_look_at(
@@ -222,6 +224,20 @@ def test_an_environment_that_names_no_socket_is_a_problem_if_it_counts(
         "'unix:///run/spire/agent.sock', got 'tcp://127.0.0.1:8081'"
     ]
     assert check(write_all(CONFIG), NOW, "tcp://127.0.0.1:8081").material is not None
+
+
+def test_what_an_identity_lacks_is_said_once(write_all: Write) -> None:
+    more = "  additional: {billing: {private_key: tls.key}}\ninbound:"
+    assert refusals(write_all(CONFIG.replace("inbound:", more))) == [
+        "sidecar.yaml:5: identity.additional.billing.certificate_chain: missing"
+    ]
+
+
+def test_the_lines_of_what_only_openssl_can_judge_are_kept(write_all: Write) -> None:
+    path = write_all(CONFIG + "tls:\n  groups: [P-256]\n")
+    checked = check(path, NOW)
+    assert checked.lines["identity.certificate_chain"] == 2
+    assert checked.lines["tls.groups"] == len(path.read_text().splitlines())
 
 
 def test_what_is_no_file_is_refused(write: Write) -> None:

@@ -106,6 +106,12 @@ def test_a_syntax_error_says_line_and_column(data: bytes, line: str) -> None:
     assert refusal(data) == line
 
 
+def test_a_tab_is_called_by_its_name() -> None:
+    said = refusal(b"a:\n\tb: 1\n")  # PyYAML's two parsers word the rest differently
+    assert said.startswith("s.yaml:2: not YAML: found character")
+    assert said.endswith("(column 1) (a tab: indent with spaces)")
+
+
 def test_an_error_without_a_mark_is_still_one_line() -> None:
     class Broken(yaml.SafeLoader):
         def get_event(self) -> Any:
