@@ -7,9 +7,9 @@ and kept, since these methods run for every connection.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from prometheus_client import Counter, ProcessCollector, disable_created_metrics
+from prometheus_client import ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder, generate_latest
 
 from sidecar.telemetry.capped import (
@@ -20,6 +20,7 @@ from sidecar.telemetry.capped import (
     RULES,
     CappedLabels,
 )
+from sidecar.telemetry.children import Children
 from sidecar.telemetry.instruments import Instruments
 from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
 from sidecar.telemetry.tally import Tally
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
-
-K = TypeVar("K", bound=tuple[object, ...])
 
 What: TypeAlias = Literal["config", "policy", "identity"]
 """What is reloaded, each with generations of its own."""
@@ -87,16 +86,16 @@ class Metrics:
         self._open = {of: on.connections_open.labels(of) for of in Direction}
         self._received = {of: on.received.labels(of) for of in Direction}
         self._sent = {of: on.sent.labels(of) for of in Direction}
-        self._handshakes: _Children[tuple[Direction, Reason, bool]] = _Children(
+        self._handshakes: Children[tuple[Direction, Reason, bool]] = Children(
             on.handshakes, _handshake_labels
         )
-        self._connections: _Children[tuple[Direction, Outcome]] = _Children(
+        self._connections: Children[tuple[Direction, Outcome]] = Children(
             on.connections, lambda *key: key
         )
-        self._plaintext: _Children[tuple[Direction, int]] = _Children(
+        self._plaintext: Children[tuple[Direction, int]] = Children(
             on.plaintext, lambda of, port: (of, ports[of].label(str(port)))
         )
-        self._decisions: _Children[tuple[Direction, Verdict, str | None]] = _Children(
+        self._decisions: Children[tuple[Direction, Verdict, str | None]] = Children(
             on.decisions,
             lambda of, verdict, rule: (
                 of,
@@ -104,7 +103,7 @@ class Metrics:
                 DEFAULT_RULE if rule is None else rules.label(rule),
             ),
         )
-        self._peers: _Children[tuple[Direction, str, Verdict]] = _Children(
+        self._peers: Children[tuple[Direction, str, Verdict]] = Children(
             on.peer_connections,
             lambda of, peer, verdict: (of, peers.label(peer), verdict),
         )
@@ -253,27 +252,6 @@ class Metrics:
     def build_info(self, version: str, python: str, openssl: str) -> None:
         """Show what is running."""
         self._on.build_info.labels(version, python, openssl).set(1)
-
-
-class _Children(dict[K, Counter], Generic[K]):
-    """The children of a counter by what they count, each looked up once."""
-
-    def __init__(self, counter: Counter, labels: Callable[..., Iterable[str]]) -> None:
-        super().__init__()
-        self._counter = counter
-        self._labels = labels
-
-    def __missing__(self, key: K) -> Counter:
-        labels = tuple(self._labels(*key))
-        child = self._counter.labels(*labels)
-        # What shares a label is not kept: this table is bounded as the labels are.
-        if OTHER not in labels:
-            self[key] = child
-        return child
-
-    def show(self, key: K) -> None:
-        """Create the child of *key*, at zero."""
-        self.__missing__(key)
 
 
 def text_of(family: Metric) -> bytes:
