@@ -109,7 +109,7 @@ has_stream_module() {
 
 need_test_programs() {
     local pair
-    for pair in curl:curl openssl:openssl nginx:nginx promtool:prometheus \
+    for pair in curl:curl openssl:openssl nginx:nginx promtool:prometheus prometheus:prometheus \
         ps:procps strace:strace wrk:wrk ip:iproute2 iptables:iptables \
         tcpdump:tcpdump buildah:buildah debootstrap:debootstrap haproxy:haproxy; do
         command -v "${pair%%:*}" >/dev/null || need "${pair%%:*}" "${pair##*:}"

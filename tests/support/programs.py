@@ -21,6 +21,7 @@ _DEBIAN = {
     "mount": "mount",
     "nginx": "nginx",
     "openssl": "openssl",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "prlimit": "util-linux",
     "ps": "procps",

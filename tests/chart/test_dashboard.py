@@ -1,0 +1,81 @@
+"""The Grafana dashboard as a file; what its queries give, tests/integration says."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+
+from deploy.k8s.grafana.dashboard import dashboard, text
+from tests.support.helm import CHART, manifests
+
+FILE = CHART / "files" / "dashboards" / "sidecar.json"
+BOARD: dict[str, Any] = json.loads(FILE.read_text())
+PANELS: list[dict[str, Any]] = [
+    panel for panel in BOARD["panels"] if panel["type"] != "row"
+]
+
+
+def test_the_file_is_what_the_panels_say() -> None:
+    assert FILE.read_text() == text(), "scripts/chart writes it anew"
+    assert dashboard() == BOARD
+
+
+def test_grafana_10_and_11_know_its_schema() -> None:
+    assert BOARD["schemaVersion"] == 38
+    assert re.fullmatch(r"[a-z0-9-]{1,40}", BOARD["uid"])
+    assert {panel["type"] for panel in BOARD["panels"]} <= {
+        "row",
+        "stat",
+        "table",
+        "timeseries",
+    }
+
+
+def test_every_panel_has_an_identity_and_a_place_of_its_own() -> None:
+    ids = [panel["id"] for panel in BOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        assert 0 <= place["x"] < place["x"] + place["w"] <= 24
+    for one, other in itertools.combinations(BOARD["panels"], 2):
+        assert not overlap(one["gridPos"], other["gridPos"]), (one, other)
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return all(
+        one[start] < other[start] + other[size]
+        and other[start] < one[start] + one[size]
+        for start, size in (("x", "w"), ("y", "h"))
+    )
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_every_query_asks_the_chosen_source_about_the_chosen_pods(
+    panel: dict[str, Any],
+) -> None:
+    assert panel["description"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    refs = [target["refId"] for target in panel["targets"]]
+    assert refs
+    assert len(set(refs)) == len(refs)
+    for target in panel["targets"]:
+        assert target["datasource"] == panel["datasource"]
+        selectors = re.findall(r"\{([^{}]*)\}", target["expr"])
+        assert selectors
+        for selector in selectors:
+            assert 'namespace=~"$namespace", pod=~"$pod"' in selector
+
+
+def test_every_variable_that_is_used_is_there() -> None:
+    defined = {variable["name"] for variable in BOARD["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", FILE.read_text())) - {"__rate_interval"}
+    assert used - {"__all"} == defined == {"datasource", "namespace", "pod"}
+
+
+def test_the_chart_brings_it_to_grafana_as_it_is() -> None:
+    (found,) = [each["data"] for each in manifests() if "sidecar.json" in str(each)]
+    assert json.loads(found["sidecar.json"]) == BOARD
