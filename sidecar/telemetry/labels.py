@@ -7,6 +7,7 @@ feature, changing one is a breaking change.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Direction(StrEnum):
@@ -37,6 +38,22 @@ class Reason(StrEnum):
     PEER_REFUSED = "peer_refused"
     RESET = "reset"
     TIMEOUT = "timeout"
+
+
+# A resumed session is judged again, so it can fail for what its peer is. These are
+# the failures that come before a session could be resumed, or instead of it.
+NEVER_RESUMED: Final = frozenset(
+    {
+        Reason.NO_IDENTITY,
+        Reason.NO_CERTIFICATE,
+        Reason.CLOCK_SKEW,
+        Reason.PLAINTEXT,
+        Reason.PROTOCOL_ERROR,
+        Reason.PEER_REFUSED,
+        Reason.RESET,
+        Reason.TIMEOUT,
+    }
+)
 
 
 class Outcome(StrEnum):

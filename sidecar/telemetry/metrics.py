@@ -22,7 +22,7 @@ from sidecar.telemetry.capped import (
 )
 from sidecar.telemetry.children import Children
 from sidecar.telemetry.instruments import Instruments
-from sidecar.telemetry.labels import Direction, Outcome, Reason, Verdict
+from sidecar.telemetry.labels import NEVER_RESUMED, Direction, Outcome, Reason, Verdict
 from sidecar.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -42,19 +42,6 @@ DEFAULT_RULE: Final = "default"
 """The rule label of a decision that no rule made."""
 
 _WHATS: tuple[What, ...] = ("config", "policy", "identity")
-
-# A resumed session is judged again, so it can fail for what its peer is. These are
-# the failures that come before a session could be resumed, or instead of it.
-_NEVER_RESUMED = {
-    Reason.NO_IDENTITY,
-    Reason.NO_CERTIFICATE,
-    Reason.CLOCK_SKEW,
-    Reason.PLAINTEXT,
-    Reason.PROTOCOL_ERROR,
-    Reason.PEER_REFUSED,
-    Reason.RESET,
-    Reason.TIMEOUT,
-}
 
 
 class Metrics:
@@ -112,7 +99,7 @@ class Metrics:
         for direction in Direction:
             for reason in Reason:
                 self._handshakes.show((direction, reason, False))
-                if reason not in _NEVER_RESUMED:
+                if reason not in NEVER_RESUMED:
                     self._handshakes.show((direction, reason, True))
             for outcome in Outcome:
                 self._connections.show((direction, outcome))
