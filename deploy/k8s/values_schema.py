@@ -27,6 +27,15 @@ DURATION: Final = {"type": "string", "pattern": "^([0-9]+(h|m|s|ms))+$"}
 LABEL: Final = (
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as namespaces are called
 )
+FILES: Final[Shape] = {
+    "type": ["object", "null"],
+    "propertyNames": {
+        "pattern": "^[A-Za-z0-9][-._A-Za-z0-9]{0,252}$",
+        "not": {"enum": ["sidecar.yaml", "policy.yaml"]},
+    },
+    "additionalProperties": {"type": ["string", "null"]},
+}
+"""What lies beside sidecar.yaml: certificates of CAs, lists of revoked ones."""
 CHOSEN: Final = ("image",)
 """Keys of injection.yaml that the chart has keys of its own for."""
 
@@ -70,7 +79,7 @@ def schema() -> Shape:
         "additionalProperties": False,
     }
     own = {"$ref": "#/$defs/config"}, {"$ref": "#/$defs/policy"}
-    both = {"config": own[0], "policy": own[1]}
+    each: Shape = {"config": own[0], "policy": own[1], "files": FILES}
     properties = {
         "global": ANY,
         "image": closed(
@@ -80,11 +89,11 @@ def schema() -> Shape:
             pullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
         ),
         "imagePullSecrets": {"type": "array", "items": closed(name=TEXT)},
-        "mesh": closed(trustDomain=TRUST_DOMAIN, **both),
+        "mesh": closed(trustDomain=TRUST_DOMAIN, **each),
         "namespaces": {
             "type": "object",
             "propertyNames": {"pattern": LABEL},
-            "additionalProperties": _or_null(closed(**both)),
+            "additionalProperties": _or_null(closed(**each)),
         },
         "check": closed(enabled=FLAG),
         "injection": injection,

@@ -1,29 +1,34 @@
 """The files of the mesh where a cluster keeps them: in the ConfigMaps of manifests.
 
-Certificates are not there, so nothing is said about them; everything else is as for
-the files themselves.
+Keys and our own certificates are not there, so nothing is said about them, nor about
+what depends on the time; everything else is as for the files themselves.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from attrs import frozen
 
+from sidecar.config.crl import CrlError, parse_crls
 from sidecar.config.load import ConfigReading, config_of, policy_of
 from sidecar.config.model import NameKind
 from sidecar.config.notes import notes_on_config, notes_on_policy
 from sidecar.config.place import Finding
 from sidecar.config.problems import ConfigError, Problem
-from sidecar.config.wording import quoted, shown
+from sidecar.config.wording import quoted, shown, shown_path
 from sidecar.config.yaml_document import parse_document
+from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sidecar.config.load import PolicyReading
+    from sidecar.config.model import Identity
+    from sidecar.config.place import Place
 
 CONFIG: Final = "sidecar.yaml"
 MOUNTED_AT: Final = Path("/etc/sidecar")
@@ -99,7 +104,8 @@ def check_config_map(config_map: ConfigMap) -> tuple[str, ...]:
         config_map.source(CONFIG),
     )
     reading = config_of(document, MOUNTED_AT)
-    findings, problems = [*reading.findings], tuple[Problem, ...]()
+    findings = [*reading.findings, *_on_trust(config_map, reading.config.identity)]
+    problems = tuple[Problem, ...]()
     policy = None
     try:
         policy = _policy(config_map, reading)
@@ -119,15 +125,42 @@ def _policy(config_map: ConfigMap, reading: ConfigReading) -> PolicyReading | No
         return None
     key = path.name
     if path.parent != MOUNTED_AT or key not in config_map.data:
-        keys = quoted(sorted(config_map.data.keys() - {CONFIG})) or "none beside it"
-        raise LookupError(
-            f"expected a key of the same ConfigMap ({keys}), got {shown(str(path))}"
-        )
+        raise LookupError(_no_key(config_map, path))
     accept = reading.config.identity.accept
     if "identity" in reading.unreadable:
         accept = frozenset(NameKind)  # what is unknown is not held against a rule
     data = config_map.data[key].encode(errors="surrogatepass")
     return policy_of(parse_document(data, config_map.source(key)), accept)
+
+
+def _no_key(config_map: ConfigMap, path: Path) -> str:
+    keys = quoted(sorted(config_map.data.keys() - {CONFIG})) or "none beside it"
+    return f"expected a key of the same ConfigMap ({keys}), got {shown(str(path))}"
+
+
+def _on_trust(config_map: ConfigMap, identity: Identity) -> Iterator[Finding]:
+    """Judge the certificates of CAs that lie beside it; others are in volumes."""
+    for place, path, parse in _trust(identity):
+        if path is None or path.parent != MOUNTED_AT:
+            continue
+        text = config_map.data.get(path.name)
+        if text is None:
+            yield Finding(("identity", *place), _no_key(config_map, path))
+            continue
+        try:
+            parse(text.encode(errors="surrogatepass"))
+        except (BundleError, CrlError) as error:
+            yield Finding(("identity", *place), f"{shown_path(path)}: {error}")
+
+
+def _trust(
+    identity: Identity,
+) -> Iterator[tuple[Place, Path | None, Callable[[bytes], object]]]:
+    for trust_domain, path in identity.trust_bundles.items():
+        parse = partial(TrustBundle.from_file, trust_domain)
+        yield ("trust_bundles", trust_domain), path, parse
+    yield ("name_bundle",), identity.name_bundle, parse_name_bundle
+    yield ("crl",), identity.crl, parse_crls
 
 
 def _notes(reading: ConfigReading, policy: PolicyReading | None) -> Iterator[str]:

@@ -92,6 +92,14 @@ def test_every_configuration_of_the_readme_is_one_for_values() -> None:
             shop(policy={"rules": [rule("x", dry_run="no")]}),
             "/rules/0/dry_run': got string, want boolean",
         ),
+        (
+            shop(files={"policy.yaml": "x"}),
+            "invalid propertyName 'policy.yaml'",
+        ),
+        (
+            shop(files={"ca.key": "-----BEGIN PRIVATE KEY-----"}),
+            "files: ca.key: holds a private key",
+        ),
         (shop(polcy={}), "additional properties 'polcy' not allowed"),
         ({"injection": {"image": "x"}}, "additional properties 'image' not allowed"),
         (
@@ -216,6 +224,23 @@ def test_rules_and_routes_of_the_namespace_come_before_those_of_the_mesh() -> No
     policy = rendered(values, "policy.yaml")
     assert [each["name"] for each in policy["rules"]] == ["own", "of-mesh"]
     assert policy["default"] == "audit"
+
+
+def test_files_lie_beside_the_configuration_byte_for_byte() -> None:
+    pem = "  said before\n-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
+    values = {
+        "mesh": {"files": {"partner.pem": "of the mesh\n", "a.crl": "", "old": "x"}},
+        **shop(files={"partner.pem": pem, "null": "of null", "old": None}),
+        "check": {"enabled": True},
+    }
+    objects = manifests(values=values)
+    data = find(objects, "ConfigMap", "sidecar")["data"]
+    own = {"sidecar.yaml", "policy.yaml"}
+    files = {name: text for name, text in data.items() if name not in own}
+    assert files == {"partner.pem": pem, "a.crl": "", "null": "of null"}
+    checked = find(objects, "ConfigMap", "sidecar-check")["data"]["manifests.yaml"]
+    installed = [each for each in yaml.safe_load_all(checked) if each]
+    assert find(installed, "ConfigMap", "sidecar")["data"] == data
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from hypothesis import given, strategies as st
 
 from sidecar.config.manifests import ConfigMap, check_config_map, find_config_maps
 from sidecar.config.problems import ConfigError
+from tests.config.authorities import DAY, NOW, Authority, pem
 
 CONFIG = """\
 identity:
-  certificate_chain: tls.crt
-  private_key: tls.key
-  trust_bundles: {example.org: ca.crt}
+  certificate_chain: /run/tls.crt
+  private_key: /run/tls.key
+  trust_bundles: {example.org: /run/ca.crt}
 inbound:
   listeners:
     - {listen: "[::]:15006", destination: original}
@@ -135,3 +136,46 @@ def test_without_inbound_there_is_no_policy() -> None:
     config = config.replace("[::]:15006", "127.0.0.1:15001")
     config_map = ConfigMap("configmap shop/sidecar", {"sidecar.yaml": config})
     assert check_config_map(config_map) == ()
+
+
+TRUST = "trust_bundles: {example.org: /run/ca.crt"
+ROOT = pem(Authority.root().certificate).decode()
+
+
+def with_trust(more: str) -> str:
+    return CONFIG.replace(f"{TRUST}}}", f"{TRUST}{more}")
+
+
+NAMED = "}\n  accept: [spiffe, dns]\n  name_bundle: names.pem\n  crl: ca.crl"
+
+
+def test_certificates_of_cas_may_lie_beside_it() -> None:
+    files = {
+        "sidecar.yaml": with_trust(f", partner.test: partner.pem{NAMED}"),
+        "policy.yaml": POLICY,
+        "partner.pem": '{"keys": []}',
+        "names.pem": ROOT,
+        "ca.crl": pem(Authority.root().crl(NOW + DAY)).decode(),
+    }
+    assert check_config_map(ConfigMap("configmap shop/sidecar", files)) == ()
+
+
+def test_what_should_lie_beside_it_and_does_not_is_missed() -> None:
+    config = with_trust(f", partner.test: partner.pem{NAMED}")
+    found = problems(config, **{"policy.yaml": POLICY, "partners.pem": ROOT})
+    at, keys = "configmap shop/sidecar: sidecar.yaml", "'partners.pem', 'policy.yaml'"
+    what = f"expected a key of the same ConfigMap ({keys}), got '/etc/sidecar"
+    assert found == [
+        f"{at}:4: identity.trust_bundles.partner.test: {what}/partner.pem'",
+        f"{at}:6: identity.name_bundle: {what}/names.pem'",
+        f"{at}:7: identity.crl: {what}/ca.crl'",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "not a certificate", "{"])
+def test_what_is_no_certificate_is_none_here_either(text: str) -> None:
+    files = dict.fromkeys(("partner.pem", "names.pem", "ca.crl"), text)
+    config = with_trust(f", partner.test: partner.pem{NAMED}")
+    found = problems(config, **{"policy.yaml": POLICY, **files})
+    assert len(found) == 3
+    assert "identity.crl: /etc/sidecar/ca.crl: " in found[-1]

@@ -67,6 +67,23 @@ trust_bundles: {{ dict .Values.mesh.trustDomain (printf "%s/ca.crt" $mount) | to
 {{- toYaml $policy -}}
 {{- end -}}
 
+{{- /* What lies beside them, in JSON: (list ROOT FILES). Many may read ConfigMaps. */ -}}
+{{- define "sidecar.files" -}}
+{{- $files := dict -}}
+{{- range $given := list (index . 0).Values.mesh.files (index . 1) -}}
+{{- range $name, $text := $given | default dict -}}
+{{- if kindIs "invalid" $text -}}
+{{- $_ := unset $files $name -}}
+{{- else if contains "PRIVATE KEY-----" $text -}}
+{{- fail (printf "files: %s: holds a private key; a ConfigMap is no place for it" $name) -}}
+{{- else -}}
+{{- $_ := set $files $name $text -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
 {{- /* The ConfigMaps of all namespaces: what is installed, and what is checked before. */ -}}
 {{- define "sidecar.configMaps" -}}
 {{- $root := . -}}
@@ -84,6 +101,9 @@ data:
     {{- include "sidecar.config" (list $root ($settings | default dict).config) | nindent 4 }}
   policy.yaml: |
     {{- include "sidecar.policy" (list $root ($settings | default dict).policy) | nindent 4 }}
+  {{- with include "sidecar.files" (list $root ($settings | default dict).files) | fromJson }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
