@@ -159,26 +159,31 @@ def _add_webhook(commands: Commands) -> None:
         metavar="FILE",
         help="roots, PEM: clients have to show a certificate of theirs",
     )
-    webhook.add_argument("--listen", default="0.0.0.0:15017", metavar="ADDRESS")
+    webhook.add_argument(
+        "--listen",
+        default="0.0.0.0:15017",
+        metavar="ADDRESS",
+        help="for reviews, with TLS; default: %(default)s",
+    )
     webhook.add_argument(
         "--telemetry",
         default="0.0.0.0:15020",
         metavar="ADDRESS",
-        help="for /metrics, /livez and /readyz, without TLS",
+        help="for /metrics, /livez and /readyz, without TLS; default: %(default)s",
     )
     webhook.add_argument(
         "--fail",
         choices=["closed", "open"],
         default="closed",
         help="what becomes of a pod where the webhook itself fails: refused (closed) "
-        "or created without the sidecar (open)",
+        "or created without the sidecar (open); default: %(default)s",
     )
     webhook.add_argument(
         "--drain-delay",
         type=float,
         default=5.0,
         metavar="SECONDS",
-        help="how long reviews are taken after SIGTERM (5)",
+        help="how long reviews are taken after SIGTERM; default: %(default)g",
     )
     webhook.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="info"

@@ -7,6 +7,7 @@ mesh, and nothing to run one with. Time comes from outside.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Final, Self
 
 from attrs import field, frozen
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 DAY: Final = dt.timedelta(days=1)
 HOUR: Final = dt.timedelta(hours=1)
+
+_LABEL: Final = "[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+_DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+"""RFC 5280 4.2.1.6: in the preferred syntax; `_` is there because names have it."""
 
 
 class AuthorityError(ValueError):
@@ -143,14 +148,20 @@ class Authority:
                 f"lifetime: must end before the CA does, at {end.isoformat()}, "
                 f"got {(now + lifetime).isoformat(timespec='seconds')}"
             )
-        key = new_key()
+        key, names = new_key(), tuple(dns)
         try:
             plan = blueprint.leaf(
-                str(spiffe_id), key.public_key(), now=now, lifetime=lifetime, dns=dns
+                str(spiffe_id), key.public_key(), now=now, lifetime=lifetime, dns=names
             )
         except ValueError as error:
             # RFC 5280 4.2.1.6: an IA5String. cryptography takes nothing else.
             raise AuthorityError(f"DNS name: must be of ASCII, got {error}") from error
+        for name in names:
+            if not _DNS_NAME.fullmatch(name):
+                raise AuthorityError(
+                    "DNS name: must be labels of letters, digits, '-' and '_' with a "
+                    f"dot between each two, got {name!r}"
+                )
         return Svid(self.sign(plan), key, spiffe_id)
 
     def sign(self, plan: Blueprint) -> tuple[x509.Certificate, ...]:

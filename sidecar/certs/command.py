@@ -174,14 +174,22 @@ def _add_webhook(commands: Commands) -> None:
         help="how long it is good; default: %(default)s",
     )
     webhook.add_argument(
-        "--server", default="https://kubernetes.default.svc", metavar="URL"
+        "--server",
+        default="https://kubernetes.default.svc",
+        metavar="URL",
+        help="the API server; default: %(default)s",
     )
-    webhook.add_argument(
-        "--ca-file", type=Path, default=_ACCOUNT / "ca.crt", metavar="FILE"
-    )
-    webhook.add_argument(
-        "--token-file", type=Path, default=_ACCOUNT / "token", metavar="FILE"
-    )
+    for option, name, what in (
+        ("--ca-file", "ca.crt", "roots of the API server, PEM"),
+        ("--token-file", "token", "who asks"),
+    ):
+        webhook.add_argument(
+            option,
+            type=Path,
+            default=_ACCOUNT / name,
+            metavar="FILE",
+            help=f"{what}; default: that of the pod's service account",
+        )
     webhook.set_defaults(command="sidecar.certs.webhook_command")
 
 

@@ -42,7 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         token = arguments.token_file.read_text().strip()
     except OSError as error:
-        sys.stderr.write(f"{arguments.token_file}: {error.strerror}\n")
+        remedy = "outside of a pod, --server, --ca-file and --token-file are needed"
+        sys.stderr.write(f"{arguments.token_file}: {error.strerror} ({remedy})\n")
         return 1
     place = _place(arguments, ApiServer(arguments.server, arguments.ca_file, token))
     lifetime = dt.timedelta(days=arguments.days)

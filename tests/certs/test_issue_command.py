@@ -84,6 +84,8 @@ def test_it_replaces_nothing_unasked(
         (["spiffe://other.test/a"], "SPIFFE ID: must be of the trust domain"),
         ([CART, "--lifetime", "31d"], "lifetime: must end before the CA does"),
         ([CART, "--dns", "zürich"], "DNS name: must be of ASCII"),
+        ([CART, "--dns", "cart..svc"], "DNS name: must be labels of letters"),
+        ([CART, "--dns", "https://cart"], "DNS name: must be labels of letters"),
         ([CART, "--out", "../cart"], "--out: must be a file name"),
         (["spiffe://example.org/ca"], "--out: must not be the CA's own name"),
     ],
