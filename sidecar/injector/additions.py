@@ -18,10 +18,21 @@ from sidecar.redirect.options import OPTIONS
 
 CONFIG_VOLUME: Final = "sidecar-config"
 IDENTITY_VOLUME: Final = "sidecar-identity"
+NO_TOKEN_VOLUME: Final = "sidecar-no-token"  # noqa: S105 - it keeps one away
 RUN_VOLUME: Final = "sidecar-run"
-VOLUMES: Final = (CONFIG_VOLUME, IDENTITY_VOLUME, RUN_VOLUME)
+VOLUMES: Final = (CONFIG_VOLUME, IDENTITY_VOLUME, NO_TOKEN_VOLUME, RUN_VOLUME)
 
 _CONFIG: Final = "/etc/sidecar"
+# An API server mounts the token of the service account there, in every container that
+# has nothing there, those of a webhook included; the application's is not for us.
+_NO_TOKEN: Final = {
+    "name": NO_TOKEN_VOLUME,
+    "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+    "readOnly": True,
+}
+# In memory: one on disk keeps a node from being scaled down
+# (kubernetes/autoscaler#5551).
+_EMPTY: Final = {"medium": "Memory", "sizeLimit": "1Mi"}
 _DRIVERS: Final = {
     IdentitySource.CSI: "spiffe.csi.cert-manager.io",
     IdentitySource.SPIRE: "csi.spiffe.io",
@@ -71,6 +82,7 @@ def sidecar_container(settings: InjectionSettings, app_probes: str) -> dict[str,
                 or _MOUNTS[settings.identity.source],
                 "readOnly": True,
             },
+            {**_NO_TOKEN},
         ],
         # The last words of a sidecar that ended are in `kubectl describe pod`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -111,7 +123,7 @@ def init_container(settings: InjectionSettings) -> dict[str, Any]:
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             # Legacy iptables keeps its lock there.
-            "volumeMounts": [{"name": RUN_VOLUME, "mountPath": "/run"}],
+            "volumeMounts": [{"name": RUN_VOLUME, "mountPath": "/run"}, {**_NO_TOKEN}],
             "terminationMessagePolicy": "FallbackToLogsOnError",
         }
     )
@@ -125,12 +137,10 @@ def volumes(settings: InjectionSettings, service_account: str) -> list[dict[str,
             "name": IDENTITY_VOLUME,
             **_identity(settings.identity, settings.proxy_gid, service_account),
         },
+        {"name": NO_TOKEN_VOLUME, "emptyDir": {**_EMPTY}},
     ]
     if settings.redirect.enabled:
-        # In memory: one on disk keeps a node from being scaled down
-        # (kubernetes/autoscaler#5551).
-        empty = {"medium": "Memory", "sizeLimit": "1Mi"}
-        found.append({"name": RUN_VOLUME, "emptyDir": empty})
+        found.append({"name": RUN_VOLUME, "emptyDir": {**_EMPTY}})
     return found
 
 

@@ -44,6 +44,16 @@ def test_the_init_container_is_root_with_two_capabilities() -> None:
     assert context["allowPrivilegeEscalation"] is False
 
 
+def test_neither_container_is_given_the_token_of_the_service_account() -> None:
+    # ServiceAccount admission passes by what has a mount of its own there.
+    for container in (sidecar_container(SETTINGS, ""), init_container(SETTINGS)):
+        mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+        there = mounts["/var/run/secrets/kubernetes.io/serviceaccount"]
+        assert there["readOnly"] is True
+        found = {each["name"]: each for each in volumes(SETTINGS, "web")}
+        assert found[there["name"]].keys() == {"name", "emptyDir"}, "nothing is in it"
+
+
 @pytest.mark.parametrize("hold", [True, False])
 def test_the_application_waits_for_a_sidecar_beside_it(*, hold: bool) -> None:
     container = sidecar_container(evolve(SETTINGS, hold_application=hold), "")
@@ -155,5 +165,6 @@ def test_without_redirection_there_is_no_volume_for_its_lock() -> None:
     assert [each["name"] for each in volumes(settings, "x")] == [
         "sidecar-config",
         "sidecar-identity",
+        "sidecar-no-token",
     ]
-    assert volumes(SETTINGS, "x")[2]["name"] == "sidecar-run"
+    assert volumes(SETTINGS, "x")[3]["name"] == "sidecar-run"
