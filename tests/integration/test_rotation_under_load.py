@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE, KEY, BUNDLE = "tls.crt", "tls.key", "ca.crt"
 WORDS = b"here I am\n"
-CALLERS = 8
+CALLERS = 32
 PATIENCE = 30
 
 
