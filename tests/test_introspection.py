@@ -163,6 +163,7 @@ def test_what_is_written_as_one_text_is_shown_as_that_text() -> None:
     assert value["identity"] == {
         "hint": None,
         "additional": {},
+        "allow_readable_key": False,
         "certificate_chain": "tls.crt",
         "private_key": "tls.key",
         "trust_bundles": {"example.org": "ca.crt"},

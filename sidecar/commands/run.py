@@ -40,6 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the configuration that *arguments* name; give the exit status."""
     _hold_standard_descriptors()
     _take_all_descriptors()
+    _leave_no_core()
     now = datetime.now(UTC)
     try:
         checked, probes = _read(arguments, now)
@@ -148,3 +149,14 @@ def _take_all_descriptors() -> None:
     # It may be above fs.nr_open, which somebody has lowered since.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _leave_no_core() -> None:
+    """Write no core file when we crash: the private key would be in it.
+
+    Whoever wants one raises the soft limit again, with prlimit(1). PR_SET_DUMPABLE
+    would keep debuggers and profilers out as well, and the probes of
+    `sidecar redirect check` from /proc; the sidecar's user is nobody else's.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

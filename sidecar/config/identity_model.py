@@ -51,6 +51,7 @@ class Identity:
         crl: Certificate revocation lists, PEM or DER.
         additional: Identities besides this one, by the name that ports and routes
             choose them by; peers are judged alike for all of them.
+        allow_readable_key: Whether others than the owner may read the files of keys.
     """
 
     certificate_chain: Path | None = None
@@ -62,6 +63,7 @@ class Identity:
     name_bundle: Path | None = None
     crl: Path | None = None
     additional: Mapping[str, AdditionalIdentity] = field(factory=dict)
+    allow_readable_key: bool = False
 
     @property
     def from_files(self) -> bool:

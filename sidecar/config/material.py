@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from sidecar.config.crl import CrlError, parse_crls
 from sidecar.config.files import UnreadableError, read_bounded
+from sidecar.config.key_file import check_key_file
 from sidecar.config.model import NameKind
 from sidecar.config.moments import seen_from, stamp
 from sidecar.config.place import Finding, Invalid, Place, problems_under
@@ -103,7 +104,7 @@ def read_material(identity: Identity, now: dt.datetime) -> Material:
     Raises:
         Invalid: As for `load_material`, with places relative to `identity`.
     """
-    reading = _Reading(now)
+    reading = _Reading(now, readable_keys=identity.allow_readable_key)
     names = bool(identity.accept & {NameKind.DNS, NameKind.SUBJECT})
     svid = reading.svid(identity, (), names=names)
     additional = {
@@ -143,9 +144,10 @@ def read_file_trust(identity: Identity, now: dt.datetime) -> FileTrust:
 class _Reading:
     """Reads one file after the other and keeps what is wrong with each of them."""
 
-    def __init__(self, now: dt.datetime) -> None:
+    def __init__(self, now: dt.datetime, *, readable_keys: bool = False) -> None:
         self.findings: list[Finding] = []
         self._now = now
+        self._readable_keys = readable_keys
 
     def svid(
         self, source: Identity | AdditionalIdentity, place: Place, *, names: bool
@@ -153,6 +155,9 @@ class _Reading:
         chain_at, key_at = (*place, "certificate_chain"), (*place, "private_key")
         chain = self.file(chain_at, source.certificate_chain, read_pem)
         key = self.file(key_at, source.private_key, read_private_key)
+        if source.private_key is not None and not self._readable_keys:
+            path = source.private_key
+            self._try(key_at, path, lambda: check_key_file(path))
         if chain is None:
             return None
         name = self._try(

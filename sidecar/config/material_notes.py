@@ -29,11 +29,12 @@ def notes_on_material(
     identity: Identity, material: Material, now: dt.datetime
 ) -> Iterator[Finding]:
     """Find what is legal and probably not meant, at places relative to `identity`."""
-    yield from _notes_on_key(identity.private_key, ())
+    readable = identity.allow_readable_key
+    yield from () if readable else _notes_on_key(identity.private_key, ())
     yield from _notes_on_chain(material.svid, now, ())
     for name, each in identity.additional.items():
         place = ("additional", name)
-        yield from _notes_on_key(each.private_key, place)
+        yield from () if readable else _notes_on_key(each.private_key, place)
         yield from _notes_on_chain(material.additional[name], now, place)
     yield from _notes_on_own_bundle(material)
     for trust_domain, bundle in material.bundles.items():

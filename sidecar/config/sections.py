@@ -142,6 +142,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
             "name_bundle": read_path,
             "crl": read_path,
             "additional": mapping(read_name, _ADDITIONAL, "names to identities"),
+            "allow_readable_key": read_flag,
         },
         check_identity,
     ),

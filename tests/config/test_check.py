@@ -105,10 +105,10 @@ def test_notes_of_all_files_say_their_lines(write_all: Write) -> None:
         POLICY.replace("example.org", "other.test"),
         "policy.yaml",
     )
-    Path("tls.key").chmod(0o644)
+    Path("tls.key").chmod(0o640)
     assert check(write_all(CONFIG + ADMIN), NOW).notes == (
         "sidecar.yaml:3: identity.private_key: tls.key: others than its owner have "
-        "access, mode 0644",
+        "access, mode 0640",
         "sidecar.yaml:8: admin.listen: 0.0.0.0:15000 is reachable from other machines, "
         "and whoever reaches it may change state",
         "policy.yaml:3: rules[0].peers[0]: matches nobody: trust domain 'other.test' "

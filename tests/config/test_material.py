@@ -44,7 +44,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def put(name: str, data: bytes) -> Spoil:
-    return lambda: Path(name).write_bytes(data)
+    def write() -> None:
+        Path(name).touch(0o600)
+        Path(name).write_bytes(data)
+
+    return write
 
 
 def refusals(identity: Identity, now: dt.datetime = NOW) -> list[str]:

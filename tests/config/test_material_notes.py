@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,18 @@ def test_good_files_get_no_note() -> None:
     assert notes() == []
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
-def test_a_key_that_others_can_reach_gets_a_note(mode: int) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o660])
+def test_a_key_that_our_group_can_reach_gets_a_note(mode: int) -> None:
+    os.chown("tls.key", -1, os.getegid())
     Path("tls.key").chmod(mode)
     assert notes() == [
         f"private_key: tls.key: others than its owner have access, mode {mode:04o}"
     ]
+
+
+def test_a_key_that_others_may_reach_gets_none() -> None:
+    Path("tls.key").chmod(0o666)
+    assert notes(evolve(IDENTITY, allow_readable_key=True)) == []
 
 
 def test_a_key_that_went_away_gets_no_note() -> None:
