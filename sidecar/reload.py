@@ -191,6 +191,9 @@ class Reloader:
         if self._generations != generations:
             mesh.put_in_force(Generations(**self._generations))
             declare_labels(checked, mesh.metrics)
+        else:
+            # Whoever asked for it, perhaps by a signal, sees that it came.
+            _LOG.info("nothing to reload: the files say what is in force")
 
     def _publish_config(self, config: Config, before: Config) -> None:
         mesh = self._mesh

@@ -280,6 +280,16 @@ BREAKS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
 }
 
 
+async def test_one_who_reloads_what_is_in_force_is_told_so(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.start()
+    before = desk.mesh.generations
+    assert await desk.reloader.reload() == []
+    assert desk.mesh.generations is before
+    assert "nothing to reload: the files say what is in force" in caplog.messages
+
+
 @pytest.mark.parametrize("case", BREAKS)
 async def test_what_is_broken_changes_nothing_and_is_said(
     desk: Desk, case: str, caplog: pytest.LogCaptureFixture
