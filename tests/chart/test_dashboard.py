@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from typing import Any
+import tarfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy.k8s.grafana.dashboard import dashboard, text
-from tests.support.helm import CHART, manifests
+from tests.support.helm import CHART, helm, manifests
+from tests.support.processes import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = CHART / "files" / "dashboards" / "sidecar.json"
 BOARD: dict[str, Any] = json.loads(FILE.read_text())
@@ -79,3 +84,28 @@ def test_every_variable_that_is_used_is_there() -> None:
 def test_the_chart_brings_it_to_grafana_as_it_is() -> None:
     (found,) = [each["data"] for each in manifests() if "sidecar.json" in str(each)]
     assert json.loads(found["sidecar.json"]) == BOARD
+
+
+def test_the_picture_in_the_documentation_is_small() -> None:
+    picture = FILE.with_suffix(".png")
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+    assert picture.stat().st_size < 150_000
+    page = (ROOT / "deploy" / "k8s" / "observability.md").read_text()
+    assert "(dashboards/sidecar.png)" in page
+
+
+def test_the_package_of_the_chart_has_the_dashboard_and_the_alerts_alone(
+    tmp_path: Path,
+) -> None:
+    packed = helm("package", CHART, "--destination", tmp_path)
+    assert packed.returncode == 0, packed.stderr
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as chart:
+        names = {name for name in chart.getnames() if "/files/" in name}
+    assert names == {
+        f"sidecar/files/{name}"
+        for name in (
+            "alerts/sidecar-pods.yaml",
+            "dashboards/sidecar.json",
+        )
+    }

@@ -60,7 +60,7 @@ class Prometheus(Process):
             for rule in group["rules"]:
                 rule.pop("for", None)
         (folder / "alerts.yaml").write_text(yaml.safe_dump(rules))
-        intervals = {"scrape_interval": "400ms", "scrape_timeout": "400ms"}
+        intervals = {"scrape_interval": "1s", "scrape_timeout": "1s"}
         configuration = {
             "global": {**intervals, "evaluation_interval": "1s"},
             "rule_files": [str(folder / "alerts.yaml")],
@@ -77,6 +77,10 @@ class Prometheus(Process):
             ],
             folder,
         )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     def wait_until_scraped(self, pods: int) -> None:
         """Return when so many pods have been, twice: a rate needs two samples."""
@@ -113,7 +117,7 @@ class Prometheus(Process):
         """Ask its API; it answers with an error for a query that is none."""
         self.check_running()
         words = urllib.parse.urlencode(parameters)
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{words}"
+        url = f"{self.url}/api/v1/{path}?{words}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)["data"]
