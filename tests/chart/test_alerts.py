@@ -8,20 +8,29 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from sidecar.webhook.metrics import WebhookMetrics
 from tests.support.helm import CHART, manifests
 from tests.support.programs import require
+from tests.support.sidecars import Samples
 
 FOLDER = CHART / "files" / "alerts"
 RULES = FOLDER / "sidecar-pods.yaml"
+FILES = sorted(FOLDER.glob("*.yaml"))
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 NAMED = re.compile(r'alertname="(\w+)"')
 SEVERITIES = {"critical", "warning", "info"}
 
 
 def alerts() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(RULES.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+    documents = [yaml.safe_load(path.read_text()) for path in FILES]
+    return [
+        rule
+        for document in documents
+        for group in document["groups"]
+        for rule in group["rules"]
+    ]
 
 
 def promtool(*words: Any) -> subprocess.CompletedProcess[str]:
@@ -107,6 +116,19 @@ def test_the_runbook_has_no_alert_that_is_gone() -> None:
         r"^## (Sidecar\w+)$", (FOLDER / "README.md").read_text(), re.MULTILINE
     )
     assert titles == [rule["alert"] for rule in alerts()]
+
+
+def test_those_of_the_webhook_ask_for_what_it_shows() -> None:
+    metrics = WebhookMetrics(CollectorRegistry())
+    page = b"".join(metrics.render_parts()).decode()
+    shown = {sample for sample, _ in Samples.parse(page).values}
+    rules = (FOLDER / "sidecar-webhook.yaml").read_text()
+    asked = set(re.findall(r"sidecar_webhook_\w+", rules))
+    assert asked
+    assert asked <= shown
+    for values in re.findall(r'result=~?"([^"]+)"', rules):
+        for value in values.split("|"):
+            assert f'result="{value}"' in page
 
 
 def test_a_prometheus_rule_of_the_chart_has_them_all() -> None:

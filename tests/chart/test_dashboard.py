@@ -106,6 +106,7 @@ def test_the_package_of_the_chart_has_the_dashboard_and_the_alerts_alone(
         f"sidecar/files/{name}"
         for name in (
             "alerts/sidecar-pods.yaml",
+            "alerts/sidecar-webhook.yaml",
             "dashboards/sidecar.json",
         )
     }
