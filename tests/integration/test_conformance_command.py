@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -19,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+COMMAND = (sys.executable, "-m", "sidecar", "certs", "conformance")
 ASK = ("--send", r"GET /orders HTTP/1.0\r\n\r\n", "--expect", "200 OK")
 
 
 def conformance(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sidecar", "certs", "conformance"]
     words = ["--state", str(folder / "state"), *map(str, arguments)]
     return subprocess.run(
-        [*command, *words],
+        [*COMMAND, *words],
         capture_output=True,
         text=True,
         check=False,
@@ -36,7 +39,9 @@ def conformance(folder: Path, *arguments: object) -> subprocess.CompletedProcess
 
 
 @contextmanager
-def endpoint(folder: Path, application: Application, **more: str) -> Iterator[Sidecar]:
+def endpoint(
+    folder: Path, application: Application, port: int | None = None, **more: str
+) -> Iterator[Sidecar]:
     """Run a sidecar that trusts what the command has prepared."""
     state = folder / "state"
     words = ("issue", "spiffe://example.org/endpoint", "--dir", state, "--force")
@@ -54,7 +59,7 @@ def endpoint(folder: Path, application: Application, **more: str) -> Iterator[Si
         "peers": [f"spiffe://{domain}/**" for domain in domains],
     }
     listener = {
-        "listen": f"127.0.0.1:{free_port()}",
+        "listen": f"127.0.0.1:{port or free_port()}",
         "destination": f"127.0.0.1:{application.port}",
     }
     configuration: dict[str, Any] = {
@@ -116,6 +121,38 @@ def test_an_endpoint_that_trusts_other_roots_is_not_judged(
     assert done.returncode == 1
     assert done.stdout == ""
     assert "does the endpoint trust the bundles" in done.stderr
+
+
+def test_on_a_terminal_it_waits_until_the_bundles_are_installed(
+    tmp_path: Path, application: Application
+) -> None:
+    port = free_port()
+    ours, theirs = pty.openpty()
+    words = ["--state", str(tmp_path / "state"), "--target", f"127.0.0.1:{port}", *ASK]
+    asking = subprocess.Popen(
+        [*COMMAND, *words], stdin=theirs, stderr=theirs, stdout=subprocess.PIPE
+    )
+    os.close(theirs)
+    try:
+        assert "example.org.crt  the trust bundle" in heard_until(ours, "press Enter")
+        with endpoint(tmp_path, application, port):
+            os.write(ours, b"\n")
+            heard_until(ours, "134 of 134 shown")
+            printed, _ = asking.communicate(timeout=30)
+    finally:
+        asking.kill()
+        asking.wait()
+        os.close(ours)
+    assert asking.returncode == 0
+    assert printed.endswith(b"134 of 134 cases as the standard says\n")
+
+
+def heard_until(terminal: int, words: str) -> str:
+    heard = ""
+    while words not in heard:
+        assert select.select([terminal], [], [], 30)[0], heard
+        heard += os.read(terminal, 65536).decode()
+    return heard
 
 
 @pytest.mark.parametrize("json_", [(), ("--json",)])
