@@ -12,34 +12,49 @@ import pytest
 import yaml
 
 from sidecar.cli import main
-from tests.support.examples import EXAMPLES, Example, pod_template
+from tests.support.examples import EXAMPLES, FILES, Example, pod_template
 from tests.support.helm import CHART, find, helm, render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
+WITH_PODS = [name for name in NAMES if (EXAMPLES / name / "namespaces.yaml").exists()]
 VERSIONS = ("1.28.0", "1.33.0", "1.37.0")
 """Of Kubernetes, as in `test_rendered`."""
 
-each_example = pytest.mark.parametrize("name", FOLDERS)
-each_with_pods = pytest.mark.parametrize(
-    "name", [name for name in FOLDERS if Example.named(name).paths]
-)
+each_example = pytest.mark.parametrize("example", NAMES, indirect=True)
+each_with_pods = pytest.mark.parametrize("example", WITH_PODS, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def example(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Example:
+    name: str = request.param
+    return Example.made(name, tmp_path_factory.mktemp(name))
+
+
+def test_there_is_one_for_each_case() -> None:
+    assert NAMES == ["clinic", "limits", "partner", "shop"]
+    readme = (EXAMPLES / "README.md").read_text()
+    for name in NAMES:
+        assert f"({name}/README.md)" in readme
 
 
 @each_example
-def test_helm_finds_nothing_to_complain_of(name: str) -> None:
-    words = Example.named(name).helm_words()
-    linted = helm("lint", "--strict", "--quiet", CHART, *words)
+def test_helm_finds_nothing_to_complain_of(example: Example) -> None:
+    linted = helm("lint", "--strict", "--quiet", CHART, *example.given)
     assert (linted.returncode, linted.stdout) == (0, ""), linted.stderr
 
 
 @each_example
 def test_sidecar_check_has_nothing_to_say(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    example: Example,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rendered = render(*Example.named(name).helm_words())
+    rendered = render(*example.given)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rendered.encode())))
     status = main(["check", "--manifests", "-"])
     out, err = capsys.readouterr()
@@ -50,21 +65,20 @@ def test_sidecar_check_has_nothing_to_say(
 @each_example
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_chart_makes_keeps_the_schema_of_kubernetes(
-    name: str, version: str
+    example: Example, version: str
 ) -> None:
-    for each in Example.named(name).rendered(version):
+    for each in example.rendered(version):
         kubernetes_validate.validate(each, version, strict=True)
 
 
 @each_with_pods
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_pod_is_injected_and_keeps_the_schema_of_kubernetes(
-    name: str, version: str, tmp_path: Path
+    example: Example, version: str
 ) -> None:
-    example = Example.named(name)
     for each in example.objects():
         kubernetes_validate.validate(each, version, strict=True)
-    injected = example.injected(tmp_path, version)
+    injected = example.injected(version)
     pods = [pod for each in injected if (pod := pod_template(each)) is not None]
     assert pods
     for each in injected:
@@ -75,11 +89,10 @@ def test_every_pod_is_injected_and_keeps_the_schema_of_kubernetes(
 
 @each_with_pods
 def test_uninject_gives_back_what_is_here(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    example: Example, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example = Example.named(name)
-    example.injected(tmp_path)
-    settings = str(tmp_path / "injection.yaml")
+    example.injected()
+    settings = str(example.settings)
     for path in example.paths:
         injected = tmp_path / path.name
         main(["inject", "--settings", settings, str(path), "-o", str(injected)])
@@ -89,8 +102,9 @@ def test_uninject_gives_back_what_is_here(
 
 
 @each_with_pods
-def test_every_namespace_of_the_values_is_labelled_and_has_its_pods(name: str) -> None:
-    example = Example.named(name)
+def test_every_namespace_of_the_values_is_labelled_and_has_its_pods(
+    example: Example,
+) -> None:
     objects, rendered = example.objects(), example.rendered()
     meshed = {
         each["metadata"]["namespace"]
@@ -106,8 +120,9 @@ def test_every_namespace_of_the_values_is_labelled_and_has_its_pods(name: str) -
 
 
 @each_with_pods
-def test_the_readme_makes_a_certificate_for_every_service_account(name: str) -> None:
-    example = Example.named(name)
+def test_the_readme_makes_a_certificate_for_every_service_account(
+    example: Example,
+) -> None:
     accounts = {
         f"{each['metadata']['namespace']}/{each['metadata']['name']}"
         for each in example.objects()
@@ -118,6 +133,8 @@ def test_the_readme_makes_a_certificate_for_every_service_account(name: str) -> 
             account = pod["spec"]["serviceAccountName"]
             assert f"{each['metadata']['namespace']}/{account}" in accounts
     readme = (example.folder / "README.md").read_text().replace("\\\n", " ")
+    if example.name in FILES:
+        assert f"--set-file '{FILES[example.name][1]}'" in readme
     (words,) = re.findall(r"secrets\.sh (\S+) (.*?) *\|", readme)
     domain, made = words
     assert {word.partition("=")[0] for word in made.split()} == accounts

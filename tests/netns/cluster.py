@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import shutil
 import signal
+import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from tests.netns.world import write
 from tests.support.examples import pod_template
 from tests.support.helm import find
 from tests.support.programs import require
+from tests.support.sidecars import Samples
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -146,6 +148,8 @@ class Cluster:
                 for path, place in mounts.items():
                     data = data.replace(f"{path}/".encode(), f"{place}/".encode())  # noqa: PLW2901
                 (folder / name / key).write_bytes(data)
+                # Any mode will do in a volume, but not in what stands for one.
+                (folder / name / key).chmod(0o600)
         return mounts
 
     def _files(self, volume: Manifest, namespace: str) -> dict[str, bytes]:
@@ -170,6 +174,13 @@ def kill(kubelet: Kubelet) -> None:
     for process in kubelet.processes.values():
         if process.poll() is None:
             process.signal(signal.SIGKILL)
+
+
+def scraped(kubelet: Kubelet) -> Samples:
+    """Give what Prometheus would, who asks from anywhere."""
+    url = "http://127.0.0.1:15020/metrics"
+    with kubelet.pod.within(lambda: urllib.request.urlopen(url, timeout=10)) as answer:
+        return Samples.parse(answer.read().decode())
 
 
 def full_name(manifest: Manifest) -> str:

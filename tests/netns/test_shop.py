@@ -7,7 +7,6 @@ of `secrets.sh`: nothing here says who may call whom, but the example's values.
 from __future__ import annotations
 
 import json
-import urllib.request
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,9 @@ import pytest
 from attrs import frozen
 
 from tests.netns.calling import turned_away
-from tests.netns.cluster import Cluster
+from tests.netns.cluster import Cluster, scraped
 from tests.support.deadlines import eventually
-from tests.support.examples import Example, secrets
-from tests.support.sidecars import Samples
+from tests.support.examples import Example
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,11 +52,12 @@ class Shop:
 def shop(
     backends: list[Backend], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
-    folder, example = tmp_path_factory.mktemp("shop"), Example.named("shop")
+    folder = tmp_path_factory.mktemp("shop")
+    example = Example.made("shop", folder)
     objects = [
         *example.rendered(),
-        *secrets(folder, "cluster.local", *WORKLOADS),
-        *example.injected(folder),
+        *example.secrets("cluster.local", *WORKLOADS),
+        *example.injected(),
     ]
     with ExitStack() as stack:
         cluster = Cluster.new(objects, folder, backends[0], stack)
@@ -95,11 +94,8 @@ def last(pod: Kubelet, known: int, **facts: object) -> dict[str, Any]:
 
 def denials(pod: Kubelet) -> float:
     """Give how often /metrics says that a peer was denied."""
-    url = "http://127.0.0.1:15020/metrics"
-    with pod.pod.within(lambda: urllib.request.urlopen(url, timeout=10)) as answer:
-        metrics = Samples.parse(answer.read().decode())
     decided = "sidecar_policy_decisions_total"
-    return metrics.sum(decided, direction="inbound", decision="deny")
+    return scraped(pod).sum(decided, direction="inbound", decision="deny")
 
 
 def get(pod: Kubelet, container: str, url: str) -> tuple[int, str]:
