@@ -27,7 +27,7 @@ def check_key_file(path: Path) -> None:
     try:
         # Of what the links lead to: those of a Kubernetes volume are open to all.
         found = path.stat()
-        mode = 0 if _is_of_a_volume(path) else found.st_mode
+        mode = 0 if is_of_a_volume(path) else found.st_mode
     except (OSError, ValueError):
         return  # whoever reads it says why it cannot
     check_mode(mode, found.st_gid, {os.getegid(), *os.getgroups()})
@@ -54,7 +54,7 @@ def check_mode(mode: int, group: int, own_groups: Collection[int]) -> None:
     )
 
 
-def _is_of_a_volume(path: Path) -> bool:
+def is_of_a_volume(path: Path) -> bool:
     """Tell whether the kubelet, or a CSI driver, has put it into our container.
 
     A Secret's mode is 0644 unless somebody says otherwise, and has to be, without

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from sidecar.config.key_file import is_of_a_volume
 from sidecar.config.model import NameKind
 from sidecar.config.moments import seen_from, stamp
 from sidecar.config.place import Finding, Place
@@ -45,8 +46,11 @@ def notes_on_material(
 
 
 def _notes_on_key(path: Path | None, above: Place) -> Iterator[Finding]:
+    if path is None:
+        return
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path else 0
+        # That of a volume is the kubelet's to choose, and nobody's to mend.
+        mode = 0 if is_of_a_volume(path) else stat.S_IMODE(path.stat().st_mode)
     except OSError:
         return  # it went away since it was read; whoever reads it next will say so
     if mode & 0o077:

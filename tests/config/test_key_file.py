@@ -98,6 +98,10 @@ mount -o remount,ro {place} && exec "$@"
 """
 LOOK = """
 import sys, pathlib
+from sidecar.config.material import load_material
+from sidecar.config.material_notes import notes_on_material
+from sidecar.config.model import Identity
+from tests.config.authorities import NOW
 from sidecar.config.files import UnreadableError
 from sidecar.config.key_file import check_key_file
 for name in ("tls.key", "plain.key"):
@@ -107,6 +111,10 @@ for name in ("tls.key", "plain.key"):
         print("refused", name)
     else:
         print("taken", name)
+own = pathlib.Path("tls.crt"), pathlib.Path(sys.argv[1], "tls.key")
+identity = Identity(*own, {"example.org": pathlib.Path("ca.crt")})
+notes = notes_on_material(identity, load_material(identity, NOW), NOW)
+print("notes:", [each.what for each in notes])
 """
 
 
@@ -124,4 +132,5 @@ def test_a_volume_of_kubernetes_has_the_mode_that_it_has(tmp_path: Path) -> None
         check=False,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.defpath},
     )
-    assert done.stdout.splitlines() == ["taken tls.key", "refused plain.key"], done
+    said = ["taken tls.key", "refused plain.key", "notes: []"]
+    assert done.stdout.splitlines() == said, done
