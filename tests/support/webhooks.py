@@ -41,9 +41,8 @@ class Webhook(Process):
     def rotate(self) -> Pair:
         """Replace the certificate, as cert-manager does."""
         write_bundle(self.folder, self.authority, name="webhook")
-        return write_svid(
-            self.folder, self.authority, "/webhook", dns=[NAME], name="tls"
-        )
+        dns = [NAME, "localhost"]
+        return write_svid(self.folder, self.authority, "/webhook", dns=dns, name="tls")
 
     def curl(self, *options: str, data: bytes = b"") -> tuple[int, str]:
         """Ask as an API server would; give the status and the body."""
