@@ -45,7 +45,7 @@ def near_miss(
         return "no rule allows an unauthenticated peer"
     if isinstance(peer, CertificateNames):
         return f"no rule allows {_quoted(str(peer))}"
-    near = peers.nearest(peer)
+    near = peers.nearest(peer, lambda scope: scope.at(port))
     if near is None:
         return f"no allow rule names trust domain {_quoted(peer.trust_domain)}"
     return _other_path(policy.rules, near, port)

@@ -14,7 +14,7 @@ from attrs import define, frozen
 from sidecar.policy.pattern import ANY_PATH, ANY_SEGMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -139,17 +139,24 @@ class PathTrie(Generic[T]):
         """Return the values of all patterns that match a path, in no order."""
         return self._root.matching(segments)
 
-    def nearest(self, segments: Sequence[str]) -> Near[T]:
+    def nearest(self, segments: Sequence[str], fits: Callable[[T], object]) -> Near[T]:
         """Return a pattern that comes close to a path that none matches.
 
-        Best is one that differs in a single segment, as late as possible; else it is
-        one that begins alike. Only `SAMPLES` of the patterns beside the path are
-        looked at, the first that were inserted. There must be a pattern.
+        Best is one that differs in a single segment and whose value *fits*, as late
+        as possible; next one that differs in a single segment; else it is one that
+        begins alike. Only `SAMPLES` of the patterns beside the path are looked at,
+        the first that were inserted. There must be a pattern.
         """
         levels = self._root.levels(segments)
+        close = None
         for depth, segment, node in islice(_beside(levels, segments), SAMPLES):
             if values := node.matching(segments[depth + 1 :]):
-                return Near(values, depth, (segment,), (segments[depth],), only=True)
+                near = Near(values, depth, (segment,), (segments[depth],), only=True)
+                if any(map(fits, values)):
+                    return near
+                close = close or near
+        if close is not None:
+            return close
         depth = len(levels) - 1
         value, expected = levels[depth][0].first()
         return Near([value], depth, expected, tuple(segments[depth:]), only=False)

@@ -17,7 +17,7 @@ from sidecar.policy.pattern import (
 from sidecar.policy.subject_trie import SubjectTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sidecar.identity.peer import Peer
     from sidecar.identity.spiffe_id import SpiffeId
@@ -81,13 +81,14 @@ class PeerIndex(Generic[T]):
                 found.append(self._parents[parent])
         return found
 
-    def nearest(self, peer: SpiffeId) -> Near[T] | None:
+    def nearest(self, peer: SpiffeId, fits: Callable[[T], object]) -> Near[T] | None:
         """Return a pattern that comes close to *peer*, if none matches it.
 
-        None if no pattern names its trust domain.
+        Of those as close, rather one whose value *fits*. None if no pattern names
+        its trust domain.
         """
         trie = self._paths.get(peer.trust_domain)
-        return None if trie is None else trie.nearest(peer.segments)
+        return None if trie is None else trie.nearest(peer.segments, fits)
 
 
 class PeerSet:

@@ -117,6 +117,16 @@ def test_a_path_that_comes_close_for_another_port_says_so() -> None:
     )
 
 
+def test_another_name_at_this_port_is_nearer_than_one_at_another_port() -> None:
+    rules = (
+        allow("charges", f"{SHOP}/api", ports=frozenset({9090})),
+        allow("reads", f"{SHOP}/report"),
+    )
+    assert miss(*rules, peer=f"{SHOP}/frontend") == (
+        "rule 'reads' differs only in segment 4: 'report', not 'frontend'"
+    )
+
+
 def test_of_paths_as_close_one_that_allows_the_port_is_named() -> None:
     rules = (
         allow("a", "spiffe://example.org/a/**", ports=frozenset({9090})),

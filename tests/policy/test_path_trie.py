@@ -18,10 +18,10 @@ def trie_of(*patterns: str) -> PathTrie[str]:
     return trie
 
 
-def nearest(trie: PathTrie[str], path: str) -> Near[str]:
+def nearest(trie: PathTrie[str], path: str, fitting: str = "") -> Near[str]:
     segments = path.split("/")
     assert not trie.matching(segments)
-    return trie.nearest(segments)
+    return trie.nearest(segments, lambda value: fitting in value)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,15 @@ def test_the_latest_segment_that_differs_is_the_one_to_name() -> None:
     trie = trie_of("ns/prod/sa/frontend", "ns/shop/sa/cart")
     near = nearest(trie, "ns/shop/sa/frontend")
     assert near == Near(["ns/shop/sa/cart"], 3, ("cart",), ("frontend",), only=True)
+
+
+def test_one_that_fits_is_nearer_than_one_that_does_not() -> None:
+    trie = trie_of("ns/shop/sa/cart", "ns/shop/sa/till", "ns/prod/sa/frontend")
+    for fitting, found in (("", "cart"), ("till", "till"), ("none", "cart")):
+        near = nearest(trie, "ns/shop/sa/frontend", fitting)
+        assert near.values == [f"ns/shop/sa/{found}"]
+    near = nearest(trie, "ns/shop/sa/frontend", "prod")
+    assert near == Near(["ns/prod/sa/frontend"], 1, ("prod",), ("shop",), only=True)
 
 
 def test_all_patterns_beyond_the_segment_that_differs_are_named() -> None:
@@ -138,7 +147,7 @@ def test_the_nearest_pattern_has_what_is_said_of_it(some: list[str], path: str) 
     wanted = path.split("/")
     if trie.matching(wanted):
         return
-    near = trie.nearest(wanted)
+    near = trie.nearest(wanted, lambda value: "a" in value)
     assert near.values
     assert set(near.values) <= set(some)
     end = near.depth + len(near.found)

@@ -55,10 +55,10 @@ def test_patterns_of_all_kinds_that_match_are_found(
 
 def test_the_nearest_pattern_is_one_of_the_same_trust_domain() -> None:
     index = index_of("spiffe://x.test/ns/a", "dns:a.test")
-    near = index.nearest(SpiffeId("x.test", "/ns/b"))
+    near = index.nearest(SpiffeId("x.test", "/ns/b"), bool)
     assert near is not None
     assert near.values == ["spiffe://x.test/ns/a"]
-    assert index.nearest(SpiffeId("y.test", "/ns/a")) is None
+    assert index.nearest(SpiffeId("y.test", "/ns/a"), bool) is None
 
 
 @given(st.lists(policies.patterns, max_size=8), policies.peers)
