@@ -93,3 +93,15 @@ def assert_nothing_is_installed(cluster: StandInCluster) -> None:
     for kind in ("Deployment", "MutatingWebhookConfiguration", "ClusterRole", "Secret"):
         assert cluster.names(kind) == []
     assert "sidecar" not in cluster.names("ConfigMap")
+
+
+def test_every_upgrade_has_the_certificate_looked_at(cluster: StandInCluster) -> None:
+    # Who deletes the webhook's configuration gets it back without its CA; a Job that
+    # has run does not run again.
+    jobs = []
+    for verb in ("install", "upgrade"):
+        done = ask(cluster, verb, SOUND)
+        assert done.returncode == 0, done.stderr
+        jobs += cluster.names("Job")
+    assert len(jobs) == 2
+    assert len(set(jobs)) == 2
