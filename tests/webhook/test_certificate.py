@@ -12,7 +12,9 @@ from tests.support.pki import new_authority, write_bundle, write_svid
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOW = dt.datetime.now(dt.UTC)
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture
@@ -23,16 +25,16 @@ def files(tmp_path: Path) -> Files:
     return Files(pair.certificate_chain, pair.private_key, roots)
 
 
-def problems(files: Files, now: dt.datetime = NOW) -> list[str]:
+def problems(files: Files, at: dt.datetime | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        ServedCertificate.load(files, now)
+        ServedCertificate.load(files, at or now())
     return [each.located for each in caught.value.problems]
 
 
 def test_the_files_of_a_secret_are_read(files: Files) -> None:
-    served = ServedCertificate.load(files, NOW)
-    assert served == ServedCertificate.load(files, NOW)
-    assert served.expiry > NOW
+    served = ServedCertificate.load(files, now())
+    assert served == ServedCertificate.load(files, now())
+    assert served.expiry > now()
     assert len(served.client_roots) == 1
     assert "PrivateKey" not in repr(served)
     assert files.all == (files.certificate, files.key, files.client_ca)
@@ -40,7 +42,7 @@ def test_the_files_of_a_secret_are_read(files: Files) -> None:
 
 def test_who_may_call_need_not_be_said(files: Files) -> None:
     anybody = Files(files.certificate, files.key)
-    assert ServedCertificate.load(anybody, NOW).client_roots == ()
+    assert ServedCertificate.load(anybody, now()).client_roots == ()
     assert anybody.all == (files.certificate, files.key)
 
 
@@ -66,5 +68,5 @@ def test_a_key_of_another_certificate_is_refused(files: Files, tmp_path: Path) -
 def test_a_certificate_is_of_use_in_its_time_only(
     files: Files, days: int, word: str
 ) -> None:
-    (problem,) = problems(files, NOW + dt.timedelta(days=days))
+    (problem,) = problems(files, now() + dt.timedelta(days=days))
     assert f"--cert: the certificate must be valid, this one {word} 20" in problem
