@@ -59,6 +59,12 @@ def test_a_key_that_went_away_gets_no_note() -> None:
     assert list(notes_on_material(IDENTITY, material, NOW)) == []
 
 
+def test_a_key_from_a_workload_api_has_no_file_to_look_at() -> None:
+    material = load_material(IDENTITY, NOW)
+    issued = Identity(workload_api="unix:///run/agent.sock")
+    assert list(notes_on_material(issued, material, NOW)) == []
+
+
 def test_a_chain_through_intermediates_leads_to_its_root() -> None:
     upper = ROOT.intermediate("upper")
     lower = upper.intermediate("lower")
