@@ -20,7 +20,6 @@ from sidecar.telemetry.labels import Outcome, Reason
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from sidecar.relay.engine import Engine
 
@@ -69,13 +68,9 @@ class Flow(ABC):
     def start(self, engine: Engine) -> None:
         """Begin: watch both ends, and move what had come before."""
         self.engine = engine
-        engine.register(self.downstream.fd, self.handler_of(self.downstream))
-        engine.register(self.upstream.fd, self.handler_of(self.upstream))
+        engine.register(self.downstream.fd, self._on_downstream)
+        engine.register(self.upstream.fd, self._on_upstream)
         self._on(0, self.downstream, self.upstream)
-
-    def handler_of(self, end: End) -> Callable[[int], None]:
-        """Give what is to be called with the events of *end*."""
-        return self._on_downstream if end is self.downstream else self._on_upstream
 
     def _on_downstream(self, events: int) -> None:
         self._on(events, self.downstream, self.upstream)
