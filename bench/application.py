@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 SMALL: Final = "/small"
 MEDIUM: Final = "/medium"
+LARGE: Final = "/large"
 BULK: Final = "/bulk"
 
 _SMALL_BYTES: Final = 64
 _MEDIUM_BYTES: Final = 16 << 10
-BULK_MEGABYTES: Final = 64
+LARGE_BYTES: Final = 64 << 10
+_BULK_MEGABYTES: Final = 64
 
 _CONNECTIONS: Final = 12_000
 
@@ -35,7 +37,8 @@ def start_application(folder: Path) -> tuple[Process, int]:
     files = folder / "www"
     files.mkdir()
     (files / MEDIUM.strip("/")).write_bytes(os.urandom(_MEDIUM_BYTES))
-    (files / BULK.strip("/")).write_bytes(os.urandom(1 << 20) * BULK_MEGABYTES)
+    (files / LARGE.strip("/")).write_bytes(os.urandom(LARGE_BYTES))
+    (files / BULK.strip("/")).write_bytes(os.urandom(1 << 20) * _BULK_MEGABYTES)
     temporary = "\n".join(
         f"{kind}_temp_path {folder}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -56,7 +56,7 @@ class Count:
     @property
     def tolerance(self) -> float:
         """Return how much it may vary between machines, and from run to run."""
-        # How much is read at once depends on how fast the others write and read.
+        # A slow profiler lets a read find less than the whole answer, now and then.
         least = _TOLERANCE_OF_BULK if self.item == MEGABYTE else 0.0
         return max(least, self.kind.tolerance)
 
