@@ -15,9 +15,9 @@ def main() -> int:
     """
     early_signals.prepare(sys.argv[1:])
     # Everything else takes a while.
-    from sidecar import one_openssl  # noqa: PLC0415
+    from sidecar import left_out  # noqa: PLC0415
 
-    one_openssl.prepare(sys.argv[1:])
+    left_out.prepare(sys.argv[1:])
     from sidecar import cli  # noqa: PLC0415
 
     return cli.main(environment=os.environ)  # noqa: TID251 - here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def suggestion(value: object, options: Iterable[str]) -> str:
     # A long text is no misspelt word, and comparing it would take long.
     if not isinstance(value, str) or len(value) > _SHOWN:
         return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - a sidecar without errors
+
     word = value.lower().replace("-", "_")
     alike = {option.lower().replace("-", "_"): option for option in options}
     close = get_close_matches(word, alike, n=1)
