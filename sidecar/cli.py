@@ -136,59 +136,9 @@ def _add_redirect(commands: Commands) -> None:
 
 
 def _add_webhook(commands: Commands) -> None:
-    webhook = commands.add_parser(
-        "webhook",
-        allow_abbrev=False,
-        help="inject the sidecar when an API server asks",
-        description="Answer admission reviews for pods, at /inject: the same patch as\n"
-        "that of `sidecar inject`. Certificate and settings are read again when\n"
-        "their files change. SIGTERM drains.",
-        epilog="example:\n  sidecar webhook --settings injection.yaml "
-        "--cert tls.crt --key tls.key",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for name, text in (
-        ("--settings", "injection.yaml: what pods get"),
-        ("--cert", "the certificate chain that is shown, PEM, leaf first"),
-        ("--key", "its private key, PEM"),
-    ):
-        webhook.add_argument(name, type=Path, required=True, metavar="FILE", help=text)
-    webhook.add_argument(
-        "--client-ca",
-        type=Path,
-        metavar="FILE",
-        help="roots, PEM: clients have to show a certificate of theirs",
-    )
-    webhook.add_argument(
-        "--listen",
-        default="0.0.0.0:15017",
-        metavar="ADDRESS",
-        help="for reviews, with TLS; default: %(default)s",
-    )
-    webhook.add_argument(
-        "--telemetry",
-        default="0.0.0.0:15020",
-        metavar="ADDRESS",
-        help="for /metrics, /livez and /readyz, without TLS; default: %(default)s",
-    )
-    webhook.add_argument(
-        "--fail",
-        choices=["closed", "open"],
-        default="closed",
-        help="what becomes of a pod where the webhook itself fails: refused (closed) "
-        "or created without the sidecar (open); default: %(default)s",
-    )
-    webhook.add_argument(
-        "--drain-delay",
-        type=float,
-        default=5.0,
-        metavar="SECONDS",
-        help="how long reviews are taken after SIGTERM; default: %(default)g",
-    )
-    webhook.add_argument(
-        "--log-level", choices=["debug", "info", "warning", "error"], default="info"
-    )
-    webhook.set_defaults(command="sidecar.commands.webhook")
+    from sidecar.commands.webhook_parser import add_parser  # noqa: PLC0415 - it alone needs it
+
+    add_parser(commands)
 
 
 def _add_wait(commands: Commands) -> None:

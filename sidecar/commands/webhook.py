@@ -28,41 +28,45 @@ if TYPE_CHECKING:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the webhook that *arguments* describe; give the exit status."""
-    try:
-        listen = _endpoint("--listen", arguments.listen)
-        telemetry = _endpoint("--telemetry", arguments.telemetry)
-    except AddressError as error:
-        print(f"sidecar webhook: {error}", file=sys.stderr)
-        return 2
+    problems: list[str] = []
+    listen = _endpoint("--listen", arguments.listen, problems)
+    telemetry = _endpoint("--telemetry", arguments.telemetry, problems)
     if not arguments.drain_delay >= 0:
-        print("--drain-delay: expected seconds, 0 or more", file=sys.stderr)
+        problems.append("--drain-delay: expected seconds, 0 or more")
+    files = Files(
+        arguments.cert, arguments.key, arguments.client_ca, arguments.allow_readable_key
+    )
+    loaded = None
+    try:
+        loaded = load(files, arguments.settings, datetime.now(UTC))
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems or loaded is None or listen is None or telemetry is None:
+        print("\n".join(problems), file=sys.stderr)
         return 2
     options = Options(
         listen=listen,
         telemetry=telemetry,
-        files=Files(arguments.cert, arguments.key, arguments.client_ca),
+        files=files,
         settings_file=arguments.settings,
         fail_open=arguments.fail == "open",
         drain_seconds=arguments.drain_delay,
     )
     try:
-        loaded = load(options.files, options.settings_file, datetime.now(UTC))
         handler = log.configure(LogLevel(arguments.log_level))
         # What begins now has an end.
         early_signals.remember()
         gc.freeze()
         trio.run(partial(run, options, loaded, handler))  # noqa: TID251 - a command
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
     except BindError as error:
         print(f"sidecar webhook: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _endpoint(option: str, text: str) -> Endpoint:
+def _endpoint(option: str, text: str, problems: list[str]) -> Endpoint | None:
     try:
         return parse_listen(text)
     except AddressError as error:
-        raise AddressError(f"{option}: {error}") from None
+        problems.append(f"sidecar webhook: {option}: {error}")
+        return None

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 _GROUP: Final = 0o060
 _OTHERS: Final = 0o006
 
-_REMEDY: Final = "chmod 600, or set identity.allow_readable_key: true"
+ALLOW: Final = "set identity.allow_readable_key: true"
+"""How `sidecar.yaml` lets such a key be; the default of what follows."""
 
 
-def check_key_file(path: Path) -> None:
+def check_key_file(path: Path, allow: str = ALLOW) -> None:
     """Refuse a key that other users can read. A file that is not there is let be.
+
+    Args:
+        path: Of the key.
+        allow: What lets it be nonetheless, as the message says it.
 
     Raises:
         UnreadableError: They can; the message names the mode and the remedy.
@@ -30,10 +35,12 @@ def check_key_file(path: Path) -> None:
         mode = 0 if is_of_a_volume(path) else found.st_mode
     except (OSError, ValueError):
         return  # whoever reads it says why it cannot
-    check_mode(mode, found.st_gid, {os.getegid(), *os.getgroups()})
+    check_mode(mode, found.st_gid, {os.getegid(), *os.getgroups()}, allow)
 
 
-def check_mode(mode: int, group: int, own_groups: Collection[int]) -> None:
+def check_mode(
+    mode: int, group: int, own_groups: Collection[int], allow: str = ALLOW
+) -> None:
     """Refuse a key of that mode and group for a process of *own_groups*.
 
     A group of our own may read it: with `fsGroup`, the kubelet lets nobody else.
@@ -50,7 +57,7 @@ def check_mode(mode: int, group: int, own_groups: Collection[int]) -> None:
     shown = f"{stat.S_IMODE(mode):04o}"
     raise UnreadableError(
         f"a private key must be for its owner alone, and {who} has access, "
-        f"got mode {shown} ({_REMEDY})"
+        f"got mode {shown} (chmod 600, or {allow})"
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from attrs import field, frozen
 
 from sidecar.config.files import UnreadableError, read_bounded
+from sidecar.config.key_file import check_key_file
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.identity.private_key import PrivateKey, check_belongs, read_private_key
 from sidecar.identity.reading import SvidError, read_pem
@@ -29,11 +30,13 @@ class Files:
 
     Attributes:
         client_ca: The roots of those who may call; None lets anybody.
+        readable_key: Whether others than the owner may read the key's file.
     """
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
+    readable_key: bool = False
 
     @property
     def all(self) -> tuple[Path, ...]:
@@ -66,6 +69,8 @@ class ServedCertificate:
         problems: list[Problem] = []
         chain = _read("--cert", files.certificate, read_pem, problems)
         key = _read("--key", files.key, read_private_key, problems)
+        if not files.readable_key:
+            problems += _of_mode(files.key)
         roots: tuple[x509.Certificate, ...] | None = ()
         if files.client_ca is not None:
             roots = _read("--client-ca", files.client_ca, read_pem, problems)
@@ -89,6 +94,14 @@ def _read(
     except (UnreadableError, SvidError) as error:
         problems.append(Problem(option, str(error), source=str(path)))
         return None
+
+
+def _of_mode(key: Path) -> list[Problem]:
+    try:
+        check_key_file(key, "give --allow-readable-key")
+    except UnreadableError as error:
+        return [Problem("--key", str(error), source=str(key))]
+    return []
 
 
 def _of_time(leaf: x509.Certificate, files: Files, now: datetime) -> list[Problem]:

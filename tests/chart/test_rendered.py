@@ -14,6 +14,8 @@ import yaml
 
 from deploy.k8s.plain_manifests import files
 from sidecar.cli import _parser, main
+from sidecar.config.files import UnreadableError
+from sidecar.config.key_file import check_mode
 from sidecar.injector.settings import parse_settings
 from tests.support.helm import CHART, NAMESPACE, Manifest, find, helm, manifests, render
 from tests.support.processes import ROOT
@@ -115,6 +117,22 @@ def pod_specs(objects: list[Manifest]) -> Iterator[dict[str, Any]]:
         spec = spec.get("jobTemplate", {}).get("spec", spec)
         if each["kind"] in {"CronJob", "Deployment", "Job"}:
             yield spec["template"]["spec"]
+
+
+@pytest.mark.parametrize("source", ["job", "cert-manager", "secret"])
+def test_the_key_of_the_webhook_is_for_its_group_alone(source: str) -> None:
+    """A kubelet gives the files of a Secret to root and the group `fsGroup`."""
+    given = {"source": source, "secret": {"name": "mine", "caBundle": "TUlJ"}}
+    rendered = manifests(values={"webhook": {"certificates": given}})
+    spec = find(rendered, "Deployment")["spec"]["template"]["spec"]
+    (secret,) = [each["secret"] for each in spec["volumes"] if "secret" in each]
+    security = spec["securityContext"]
+    own = {security["runAsGroup"], security["fsGroup"]}
+    check_mode(secret["defaultMode"], security["fsGroup"], own)
+    with pytest.raises(UnreadableError):
+        check_mode(secret["defaultMode"], security["fsGroup"], own - {1337})
+    assert not any("mode" in each for each in secret["items"])
+    assert "--allow-readable-key" not in spec["containers"][0]["args"]
 
 
 def test_only_a_job_may_ask_the_api_server_and_for_two_objects() -> None:

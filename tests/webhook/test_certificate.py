@@ -4,6 +4,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from sidecar.config.problems import ConfigError
 from sidecar.webhook.certificate import Files, ServedCertificate
@@ -60,6 +61,19 @@ def test_a_key_of_another_certificate_is_refused(files: Files, tmp_path: Path) -
     (problem,) = problems(Files(files.certificate, other.private_key))
     assert problem.startswith(f"{other.private_key}: --key: ")
     assert "must belong to the first certificate" in problem
+
+
+def test_a_key_that_others_can_read_is_refused_unless_that_is_allowed(
+    files: Files,
+) -> None:
+    files.key.chmod(0o604)
+    (problem,) = problems(files)
+    assert problem == (
+        f"{files.key}: --key: a private key must be for its owner alone, and everybody"
+        " has access, got mode 0604 (chmod 600, or give --allow-readable-key)"
+    )
+    served = ServedCertificate.load(evolve(files, readable_key=True), now())
+    assert len(served.chain) == 1
 
 
 @pytest.mark.parametrize(
