@@ -35,26 +35,33 @@ _STDIN: Final = Path("-")
 
 def main(arguments: argparse.Namespace) -> int:
     """Do what *arguments* name; give the exit status."""
-    try:
-        files = [_read(path) for path in arguments.files]
-        manifests = _act(
-            arguments, [document for documents in files for document in documents]
-        )
-    except (ConfigError, DocumentError) as error:
-        print(error, file=sys.stderr)
+    files: list[list[Document]] = []
+    settings, problems = None, list[str]()
+    for path in arguments.files:
+        try:
+            files.append(_read(path))
+        except DocumentError as error:
+            problems.append(str(error))
+    if arguments.settings is not None:
+        try:
+            settings = load_settings(arguments.settings)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
         return 2
+    documents = [document for each in files for document in each]
+    manifests = (
+        inject_manifests(documents, settings)
+        if settings
+        else uninject_manifests(documents)
+    )
     for line in _said(manifests.reports):
         print(line, file=sys.stderr)
     if any(isinstance(report.result, Refused) for report in manifests.reports):
         return 2
     text = _patches(manifests) if arguments.patch else _joined(files, manifests)
     return _write(arguments.output, text)
-
-
-def _act(arguments: argparse.Namespace, documents: list[Document]) -> Manifests:
-    if arguments.settings is None:
-        return uninject_manifests(documents)
-    return inject_manifests(documents, load_settings(arguments.settings))
 
 
 def _read(path: Path) -> list[Document]:

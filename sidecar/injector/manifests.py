@@ -77,7 +77,8 @@ def parse_manifests(text: str, file: str) -> list[Document]:
     """Take a file apart into its documents; together they are the file.
 
     Raises:
-        DocumentError: It is not YAML; the message names the line.
+        DocumentError: It is not YAML; the message names the line, of each document
+            that has a fault of its own.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(mark)
@@ -89,6 +90,7 @@ def parse_manifests(text: str, file: str) -> list[Document]:
         raise DocumentError(f"{file}: nested too deeply") from None
     lines = Text(text)
     documents: list[Document] = []
+    problems: list[str] = []
     for number, start in enumerate(starts, 1):
         first = start if number > 1 else 0
         last = starts[number] if number < len(starts) else len(text)
@@ -98,9 +100,12 @@ def parse_manifests(text: str, file: str) -> list[Document]:
             value = read_value(part)
         except DocumentError as error:
             where = f"{file}, document {number}, that begins on line {line}"
-            raise DocumentError(f"{where}: {error}") from None
+            problems.append(f"{where}: {error}")
+            continue
         own = mark + part if number == 1 else part
         documents.append(Document(file, number, line, own, value))
+    if problems:
+        raise DocumentError("\n".join(problems))
     return documents or [Document(file, 1, 1, mark + text, None)]
 
 

@@ -150,6 +150,27 @@ def test_settings_that_are_wrong_are_said_line_by_line(
     assert err.startswith("injection.yaml: 3 problems\n")
 
 
+def test_all_files_that_will_not_do_are_named_at_once(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "injection.yaml").write_text("imag: x\n")
+    (folder / "broken.yaml").write_text("a: [")
+    assert inject("a.yaml", "pod.yaml", "broken.yaml", "b.yaml") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == "a.yaml: no such file"
+    assert lines[1].startswith("broken.yaml, line 2: not YAML")
+    assert lines[2] == "b.yaml: no such file"
+    assert lines[3] == "injection.yaml: 2 problems"
+
+
+@pytest.mark.usefixtures("folder")
+def test_uninject_names_all_of_them_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["uninject", "a.yaml", "pod.yaml", "b.yaml"]) == 2
+    assert capfd.readouterr().err == "a.yaml: no such file\nb.yaml: no such file\n"
+
+
 @pytest.mark.usefixtures("folder")
 def test_input_without_end_is_not_read(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -270,3 +270,11 @@ def test_what_is_no_manifest_is_refused_with_its_line(text: str, what: str) -> N
     with pytest.raises(DocumentError) as error:
         parse_manifests(text, "x.yaml")
     assert str(error.value).startswith(what)
+
+
+def test_every_document_that_will_not_do_is_named() -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_manifests("a: !x 1\n---\nb: 1\n---\nc: !y 2\n", "x.yaml")
+    first, second = str(caught.value).split("\n")
+    assert first.startswith("x.yaml, document 1, that begins on line 1: ")
+    assert second.startswith("x.yaml, document 3, that begins on line 4: ")
