@@ -28,6 +28,7 @@ from attrs import frozen
 
 from sidecar.net.addr import endpoint_of
 from sidecar.net.original_dst import original_dst
+from sidecar.net.transparent import speak_for
 from sidecar.redirect.doctor.facts import Fate
 from sidecar.redirect.doctor.sockets import arrival, owned
 from sidecar.redirect.model import Family
@@ -128,6 +129,27 @@ def _follow(sock: socket.socket, ends: float, held: float) -> Call:
         wait = min(_STEP_SECONDS, ends - time.monotonic())
         if ended is not None or wait <= 0:
             return Call(Fate.LEFT, None, remote)
+
+
+def call_for(caller: str, target: Endpoint, seconds: float) -> Call:
+    """Connect to *target*, where somebody listens, from the address of *caller*.
+
+    It is nobody's of this pod. The kernel sees the handshake through, if the answer
+    gets to us; nobody has to accept it.
+    """
+    with _socket(family_of(target), None) as sock:
+        try:
+            speak_for(sock, caller, 0)
+        except OSError as error:
+            return Call(Fate.UNTRIED, why_not=f"not permitted: {error.strerror}")
+        failed = _begin(sock, target)
+        ended = failed or _outcome(sock, seconds)
+    if ended == 0:
+        return Call(Fate.ARRIVED)
+    if ended is None:
+        return Call(Fate.LEFT)
+    refused = ended == errno.ECONNREFUSED
+    return Call(Fate.REFUSED if refused else Fate.UNTRIED, why_not=os.strerror(ended))
 
 
 def answers(target: Endpoint, seconds: float) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from sidecar.redirect import backend, iproute
+from sidecar.redirect.doctor.answers import Answers, parse_answers
 from sidecar.redirect.doctor.facts import Facts, Tables
 from sidecar.redirect.doctor.judge_guards import names_of
 from sidecar.redirect.doctor.processes import parse_process
@@ -20,6 +21,7 @@ from sidecar.redirect.model import Family
 from sidecar.redirect.probing import Deadline, Probing
 from sidecar.redirect.routing import wanted_routing
 from sidecar.redirect.socket_lists import read_listeners
+from sidecar.redirect.transparent_listeners import transparent_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.processes import Process
     from sidecar.redirect.doctor.targets import Route
     from sidecar.redirect.model import Redirect
-    from sidecar.redirect.routing import Routing
 
 _PROC: Final = Path("/proc")
 _MOST_PROCESSES: Final = 10_000
@@ -78,7 +79,8 @@ def gather(wish: Wish) -> Facts:
         services=services,
         before_start=wish.before_start,
         intent=wish.intent,
-        routing=_routing(wish, deadline),
+        answers=_answers(wish, deadline),
+        transparent=transparent_listeners(),
         addresses=addresses,
     )
 
@@ -102,13 +104,19 @@ def _saved(tables: backend.Tables, deadline: Deadline) -> Tables:
         return Tables(*where, None, str(error), isinstance(error, backend.NoTables))
 
 
-def _routing(wish: Wish, deadline: Deadline) -> dict[Family, Routing]:
-    found = {}
-    for each in iproute.find_routes(wish.path) if wanted_routing(wish.redirect) else ():
-        if deadline.left:
-            with suppress(backend.RedirectError):
-                found[each.family] = each.read()
-    return found
+def _answers(wish: Wish, deadline: Deadline) -> dict[Family, Answers | str]:
+    if not wanted_routing(wish.redirect):
+        return {}
+    routes = iproute.find_routes(wish.path)
+    found: dict[Family, Answers | str] = {}
+    for each in routes:
+        try:
+            found[each.family] = (
+                parse_answers(*each.show()) if deadline.left else deadline.why_not
+            )
+        except backend.RedirectError as error:
+            found[each.family] = str(error)
+    return found or dict.fromkeys(Family, "ip is not on the PATH: install iproute2")
 
 
 def _processes() -> Iterator[Process]:

@@ -29,6 +29,8 @@ class Routes(Protocol):
 
     def read(self) -> Routing: ...  # noqa: D102
 
+    def show(self) -> tuple[str, str]: ...  # noqa: D102
+
     def run(self, command: str) -> None: ...  # noqa: D102
 
 
@@ -46,7 +48,15 @@ class IpProgram:
         Raises:
             RedirectError: It cannot be read, as where there is no such family.
         """
-        return parse_routing(self._run("rule show"), self._run("route show table all"))
+        return parse_routing(*self.show())
+
+    def show(self) -> tuple[str, str]:
+        """Give all rules of the routing, and all routes.
+
+        Raises:
+            RedirectError: As for `read`.
+        """
+        return self._run("rule show"), self._run("route show table all")
 
     def run(self, command: str) -> None:
         """Run one *command*, of `steps`.

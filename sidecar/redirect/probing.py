@@ -13,6 +13,7 @@ from sidecar.net.addr import endpoint_of
 from sidecar.redirect.call import (
     answers,
     call,
+    call_for,
     listening,
     original_destination,
     source_towards,
@@ -20,6 +21,7 @@ from sidecar.redirect.call import (
 from sidecar.redirect.doctor.facts import Aim, Fate, Probe, Service
 from sidecar.redirect.doctor.sockets import LOOPBACK
 from sidecar.redirect.doctor.targets import Unreachable, captured, let_by
+from sidecar.redirect.model import InboundMode
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +40,7 @@ _OUTSIDE_SECONDS: Final = 0.3
 """For somebody outside the pod to answer."""
 _PASSED_SECONDS: Final = 0.1
 """And so what is not answered in this time was not captured."""
+_NOWHERE: Final = "there is no listening at {}"
 
 
 @frozen
@@ -84,6 +87,8 @@ class Probing:
             yield self._as_the_proxy(family, target)
             if own := source_towards(target):
                 yield self._to_itself(Aim.OWN_ADDRESS, family, own)
+                if self.redirect.inbound_mode is InboundMode.TPROXY:
+                    yield self._for_somebody(family, own, target.host)
         yield self._to_itself(Aim.LOOPBACK, family, LOOPBACK[family])
         for each in let_by(self.redirect, family, self.routes):
             yield self._made(Aim.EXCLUDED, family, each, _PASSED_SECONDS)
@@ -131,10 +136,21 @@ class Probing:
     def _to_itself(self, aim: Aim, family: Family, host: str) -> Probe:
         with listening(host, 0) as listener:
             if listener is None:
-                why_not = f"there is no listening at {host}"
-                return Probe(aim, family, None, Fate.UNTRIED, why_not=why_not)
+                fate = Fate.NOWHERE if aim is Aim.LOOPBACK else Fate.UNTRIED
+                return Probe(aim, family, None, fate, why_not=_NOWHERE.format(host))
             target = Endpoint(host, listener.getsockname()[1])
             return self._made(aim, family, target, _CAPTURED_SECONDS)
+
+    def _for_somebody(self, family: Family, own: str, caller: str) -> Probe:
+        """Call the pod's own address as the sidecar does: from its caller's."""
+        aim = Aim.ANSWER
+        with listening(own, 0) as listener:
+            if listener is None or not self.deadline.left:
+                why_not = self.deadline.why_not if listener else _NOWHERE.format(own)
+                return Probe(aim, family, None, Fate.UNTRIED, why_not=why_not)
+            target = Endpoint(own, listener.getsockname()[1])
+            made = call_for(caller, target, min(_ACCEPT_SECONDS, self.deadline.left))
+            return Probe(aim, family, target, made.fate, made.at, made.why_not)
 
     def _made(
         self,

@@ -81,7 +81,12 @@ def as_user(uid: str, *, reads: bool = True) -> tuple[str | Path, ...]:
 
 @pytest.fixture
 def patient(space: Namespace) -> Namespace:
-    """A pod with an address and a default route of each family, and no neighbour."""
+    make_patient(space)
+    return space
+
+
+def make_patient(space: Namespace) -> None:
+    """Give it an address and a default route of each family, and no neighbour."""
     space.ip("link", "add", "eth0", "type", "veth", "peer", "name", "wire")
     for address in ("10.77.9.5/24", "fd77:9::5/64"):
         version = "-6" if ":" in address else "-4"
@@ -91,7 +96,6 @@ def patient(space: Namespace) -> Namespace:
         space.ip("link", "set", link, "up")
     space.ip("route", "add", "default", "via", "10.77.9.1")
     space.ip("-6", "route", "add", "default", "via", "fd77:9::1")
-    return space
 
 
 @pytest.fixture
@@ -265,22 +269,6 @@ def test_a_rule_that_is_gone_is_found_and_so_is_what_it_does(
     assert "sidecar/proxy-uid" in rules
     (circle,) = report.said("problem", "bypass")
     assert "the sidecar's own user" in circle
-
-
-def test_with_tproxy_the_routing_is_looked_at_too(
-    patient: Namespace, backend: Backend
-) -> None:
-    tproxy = ("--inbound-mode", "tproxy")
-    patient.redirect("apply", "--backend", backend, *tproxy)
-    report = check(patient, "--before-start", *tproxy)
-    assert report.ok, report
-    assert report.proven
-    for family in FAMILIES:
-        assert len(report.said("ok", "rules", family)) == 2
-    patient.ip("-6", "rule", "del", "priority", "15006")
-    report = check(patient, "--before-start", *tproxy)
-    assert report.problems() == {("rules", "ipv6")}
-    assert report.said("problem", "rules") == ["the routing of answers lacks its rule"]
 
 
 def test_rules_of_other_options_are_found(captured: Namespace) -> None:

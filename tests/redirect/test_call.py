@@ -10,6 +10,7 @@ from sidecar.redirect.call import (
     Call,
     answers,
     call,
+    call_for,
     family_of,
     listening,
     original_destination,
@@ -118,3 +119,18 @@ def test_the_source_of_a_packet_is_known_before_it_is_sent() -> None:
 def test_an_address_has_a_family() -> None:
     assert family_of(Endpoint("10.0.0.1", 1)) is Family.IPV4
     assert family_of(Endpoint("::1", 1)) is Family.IPV6
+
+
+def test_a_call_for_somebody_needs_permission_and_somebody_who_listens() -> None:
+    """From our own address, here; tests/netns has rules and other addresses."""
+    with listening(LOOPBACK, 0) as listener:
+        assert listener is not None
+        made = call_for(LOOPBACK, Endpoint(*listener.getsockname()), 5)
+    if os.geteuid() == 0:
+        assert made == Call(Fate.ARRIVED)
+        assert call_for(LOOPBACK, Endpoint(LOOPBACK, free_port()), 5).fate is (
+            Fate.REFUSED
+        )
+        made = call_for(LOOPBACK, Endpoint("255.255.255.255", 9), 5)
+    assert made.fate is Fate.UNTRIED
+    assert made.why_not

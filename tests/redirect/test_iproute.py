@@ -43,6 +43,9 @@ print({
 """,
     )
     assert [each.read() for each in find_routes(str(tmp_path))] == [ALL, NONE]
+    rules, routes = find_routes(str(tmp_path))[0].show()
+    assert rules.startswith("15006:")
+    assert routes.startswith("local default")
 
 
 def test_a_command_is_words_and_no_shell_sees_them(tmp_path: Path) -> None:

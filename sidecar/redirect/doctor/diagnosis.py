@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from sidecar.redirect.doctor.finding import Check, Finding, Level
+from sidecar.redirect.doctor.judge_answers import judge_answers
 from sidecar.redirect.doctor.judge_guards import judge_guards
 from sidecar.redirect.doctor.judge_listeners import judge_listeners
 from sidecar.redirect.doctor.judge_probes import judge_probes, judge_services
-from sidecar.redirect.doctor.judge_rules import judge_routing, judge_rules
+from sidecar.redirect.doctor.judge_rules import judge_rules
 from sidecar.redirect.doctor.judge_users import judge_users
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def diagnose(facts: Facts, ignored: Collection[Check] = ()) -> Diagnosis:
     """
     findings = (
         *judge_rules(facts),
-        *judge_routing(facts),
+        *judge_answers(facts),
         *judge_listeners(facts),
         *judge_users(facts),
         *judge_probes(facts),

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Config, Endpoint
     from sidecar.policy.model import Policy
+    from sidecar.redirect.doctor.answers import Answers
     from sidecar.redirect.doctor.processes import Process
     from sidecar.redirect.doctor.sockets import Socket
     from sidecar.redirect.model import Backend, Family, Redirect
-    from sidecar.redirect.routing import Routing
 
 
 @frozen
@@ -46,6 +46,8 @@ class Aim(StrEnum):
     """Go past it, as the options say."""
     LOOPBACK = "loopback"
     """Arrive where it was sent, on the loopback address."""
+    ANSWER = "answer"
+    """Get its answer, though it comes from somebody else's address: TPROXY."""
     OWN_ADDRESS = "own-address"
     """Arrive where it was sent, on the pod's address."""
 
@@ -60,6 +62,8 @@ class Fate(StrEnum):
     REFUSED = "refused"
     LEFT = "left"
     """Nobody accepted it: it left the pod, or was dropped."""
+    NOWHERE = "nowhere"
+    """The pod lacks the very address of loopback that it was sent to."""
     UNTRIED = "untried"
     """It could not be made, or met no rule."""
 
@@ -123,7 +127,10 @@ class Facts:
         sockets: Those of the pod that listen, before any of the doctor's did.
         before_start: The sidecar does not run yet, and that is as it should be.
         intent: None where no configuration was named.
-        routing: That of TPROXY, where it is asked for and could be read.
+        answers: The routing of each family, where TPROXY is asked for; or why it
+            could not be read.
+        transparent: The inodes of the listeners that take what TPROXY hands over;
+            None where the kernel does not tell.
         addresses: Those of the host names that its routes name, as far as known.
     """
 
@@ -141,5 +148,6 @@ class Facts:
     services: tuple[Service, ...]
     before_start: bool = False
     intent: Intent | None = None
-    routing: Mapping[Family, Routing] = field(factory=dict)
+    answers: Mapping[Family, Answers | str] = field(factory=dict)
+    transparent: frozenset[int] | None = None
     addresses: Mapping[str, tuple[str, ...]] = field(factory=dict)

@@ -31,6 +31,8 @@ class Check(StrEnum):
     """What has to go to the sidecar."""
     BYPASS = "bypass"
     """What has to go past it."""
+    ANSWER = "answer"
+    """With TPROXY: whether the sidecar gets what the application answers."""
     USER = "user"
     GUARD = "guard"
     """What the configuration believes it guards."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.sockets import LOOPBACK, listeners_at
+from sidecar.redirect.model import InboundMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sidecar.redirect.doctor.facts import Facts
-    from sidecar.redirect.model import Family
+    from sidecar.redirect.doctor.sockets import Socket
+    from sidecar.redirect.model import Family, Redirect
 
 _problem = partial(Finding, Check.LISTENER, Level.PROBLEM)
 
@@ -30,7 +32,7 @@ def _judge(facts: Facts, family: Family, *, outside: bool) -> Finding:
     port = redirect.inbound_port if outside else redirect.outbound_port
     name = f"the {'inbound' if outside else 'outbound'} port {port}"
     found = listeners_at(facts.sockets, family, port, outside=outside)
-    strangers = [each for each in found if each.uid != redirect.proxy_uid]
+    strangers = [each for each in found if each.uid not in _users(redirect)]
     if strangers:
         each = strangers[0]
         return _problem(
@@ -42,6 +44,8 @@ def _judge(facts: Facts, family: Family, *, outside: bool) -> Finding:
             " --proxy-uid; no other process may have its ports",
             family=family,
         )
+    if found and outside and (wrong := _hands_over(found[0], facts, family)):
+        return wrong
     if found:
         return Finding(
             Check.LISTENER,
@@ -62,5 +66,31 @@ def _judge(facts: Facts, family: Family, *, outside: bool) -> Finding:
         why="the sidecar is down or listens elsewhere: connections are refused",
         remedy=f'start it with `listen: "{listen}"`; where it is yet to be started,'
         " say so: --before-start",
+        family=family,
+    )
+
+
+def _users(redirect: Redirect) -> set[int]:
+    """Give who the sidecar may be: with TPROXY root, which the rules know by its group.
+
+    Kubernetes gives the capability that it then needs to no other user.
+    """
+    tproxy = redirect.inbound_mode is InboundMode.TPROXY
+    return {redirect.proxy_uid, 0} if tproxy else {redirect.proxy_uid}
+
+
+def _hands_over(found: Socket, facts: Facts, family: Family) -> Finding | None:
+    """Find a listener that TPROXY cannot hand anything to, or that waits for it."""
+    if facts.transparent is None:
+        return None
+    tproxy = facts.redirect.inbound_mode is InboundMode.TPROXY
+    transparent = found.inode in facts.transparent
+    if transparent is tproxy:
+        return None
+    return _problem(
+        f"{found.local} {'takes' if transparent else 'does not take'} what TPROXY hands"
+        f" over, and --inbound-mode is {facts.redirect.inbound_mode}",
+        why="what comes in does not find the sidecar, or not its destination",
+        remedy="the inbound listener has `transparent: true` with tproxy, and only then",
         family=family,
     )

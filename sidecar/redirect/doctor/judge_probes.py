@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.redirect.doctor.facts import Aim, Fate
 from sidecar.redirect.doctor.finding import Check, Finding, Level
-from sidecar.redirect.doctor.sockets import listeners_at
+from sidecar.redirect.doctor.sockets import LOOPBACK, listeners_at
+from sidecar.redirect.model import Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def judge_probes(facts: Facts) -> Iterator[Finding]:
     for probe in facts.probes:
         if probe.aim is Aim.CAPTURED:
             yield _capture(probe, facts)
-        else:
+        elif probe.aim is not Aim.ANSWER:  # that is for `judge_answers`
             yield _bypass(probe, facts)
     yield Finding(
         Check.CAPTURE,
@@ -113,6 +114,19 @@ def _waiting(probe: Probe, facts: Facts) -> int | None:
 def _bypass(probe: Probe, facts: Facts) -> Finding:
     finding = partial(Finding, Check.BYPASS, family=probe.family)
     said, at = _SAID[probe.aim], probe.at
+    if probe.fate is Fate.NOWHERE:
+        host = LOOPBACK[probe.family]
+        return finding(
+            Level.PROBLEM,
+            f"the pod has no address {host}",
+            why="what is captured is turned to it, and gets nowhere",
+            remedy="bring lo up"
+            + (
+                ", and set net.ipv6.conf.lo.disable_ipv6 to 0, or that of all to 1"
+                if probe.family is Family.IPV6
+                else ""
+            ),
+        )
     if probe.fate is Fate.UNTRIED:
         return finding(Level.UNTESTED, f"{said} was not tried: {probe.why_not}")
     what = f"{said} to {probe.target}"

@@ -11,7 +11,6 @@ from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.ruleset import Ruleset, parse_ruleset
 from sidecar.redirect.model import Family
 from sidecar.redirect.render import TABLES, wanted
-from sidecar.redirect.routing import wanted_routing
 from sidecar.redirect.saved import Saved, parse_saved
 from sidecar.redirect.words import Canonical, canonical, target
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from sidecar.redirect.doctor.facts import Facts, Tables
     from sidecar.redirect.render import Owned
 
-_APPLY: Final = "run `sidecar redirect apply` with these same options"
+APPLY: Final = "run `sidecar redirect apply` with these same options"
 _SHOWN: Final = 3
 """How many rules of a kind are named; past that, how many there are."""
 
@@ -52,30 +51,6 @@ def judge_rules(facts: Facts) -> Iterator[Finding]:
         yield from _judge_family(facts, family)
 
 
-def judge_routing(facts: Facts) -> Iterator[Finding]:
-    """Judge what leads the application's answers to the sidecar, with TPROXY."""
-    asked = wanted_routing(facts.redirect)
-    for family in facts.families if asked else ():
-        found = facts.routing.get(family)
-        if found is None:
-            yield _untested("the routing of answers cannot be read", family=family)
-        elif found == asked:
-            yield _ok("the routing of answers is in place", family=family)
-        else:
-            lacking = [
-                name
-                for name, there in (("rule", found.rule), ("route", found.route))
-                if not there
-            ]
-            yield _problem(
-                f"the routing of answers lacks its {' and its '.join(lacking)}",
-                why="what the application answers leaves the pod, and no connection"
-                " that comes in is made",
-                remedy=_APPLY,
-                family=family,
-            )
-
-
 def _judge_family(facts: Facts, family: Family) -> Iterator[Finding]:
     tables = [each for each in facts.tables if each.family is family]
     read = [
@@ -98,7 +73,7 @@ def _judge_family(facts: Facts, family: Family) -> Iterator[Finding]:
         yield _problem(
             f"both the {names} tables hold rules of ours",
             why="the kernel asks both, and which is first nobody has chosen",
-            remedy=f"{_APPLY}: it takes one of them away",
+            remedy=f"{APPLY}: it takes one of them away",
             family=family,
         )
     for holder in holders:
@@ -116,7 +91,7 @@ def _missing(facts: Facts, family: Family, tables: Sequence[Tables]) -> Finding:
         return _problem(
             "there are no rules of ours",
             why="all of the pod's TCP goes past the sidecar",
-            remedy=_APPLY,
+            remedy=APPLY,
             family=family,
         )
     interfaces = ", ".join(facts.ipv6_interfaces)
@@ -127,7 +102,7 @@ def _missing(facts: Facts, family: Family, tables: Sequence[Tables]) -> Finding:
         remedy="load ip6table_nat or nf_tables on the node, or set"
         " net.ipv6.conf.all.disable_ipv6"
         if absent
-        else _APPLY,
+        else APPLY,
         family=family,
     )
 
@@ -141,7 +116,7 @@ def _judge_holder(
         ahead = list(holder.rules.takers(hook, chain, TABLES[chain]))
         if ahead and (hook, chain) in _hooks(owned):
             yield _problem(
-                f"rules of others come before ours in {hook}: {_listed(ahead)}",
+                f"rules of others come before ours in {hook}: {listed(ahead)}",
                 why="what they take never meets ours",
                 remedy="move them behind ours, or have whoever made them leave them out",
                 family=family,
@@ -153,15 +128,16 @@ def _judge_holder(
                 yield _problem(
                     f"ours are in the {holder.tables.backend} tables, and the"
                     f" {each.tables.backend} ones hold {hook} rules of others:"
-                    f" {_listed(others)}",
+                    f" {listed(others)}",
                     why="the kernel asks both, and which is first nobody has chosen",
                     remedy="use one backend in the pod: --backend, or the image of"
                     " whoever made the others",
                     family=family,
                 )
+        for hook in dict.fromkeys(hook for hook, _ in _hooks(asked)):
             if hidden := list(each.rules.unfollowed(hook)):
                 yield _problem(
-                    f"rules of others hide TCP from connection tracking: {_listed(hidden)}",
+                    f"rules of others hide TCP from connection tracking: {listed(hidden)}",
                     why="what is not tracked meets no nat rule, and goes past the"
                     " sidecar",
                     remedy="leave TCP out of them",
@@ -184,14 +160,14 @@ def _differences(family: Family, owned: Owned, asked: Owned) -> Iterator[Finding
             yield _problem(
                 f"nothing in {hook} leads to {chain}",
                 why="its rules are never asked, and TCP goes past the sidecar",
-                remedy=_APPLY,
+                remedy=APPLY,
                 family=family,
             )
         elif _canonical(there) != _canonical(due):
             yield _problem(
-                f"what leads from {hook} to {chain} was changed: {_listed(there)}",
+                f"what leads from {hook} to {chain} was changed: {listed(there)}",
                 why="it may lead only a part of TCP to the sidecar, or some of it twice",
-                remedy=_APPLY,
+                remedy=APPLY,
                 family=family,
             )
         yield from _chain_differences(
@@ -209,21 +185,21 @@ def _chain_differences(
         yield _problem(
             f"the rules of {chain} are out of order",
             why="the first rule that fits decides",
-            remedy=_APPLY,
+            remedy=APPLY,
             family=family,
         )
         return
     missing = [line for line in due if canonical(line) not in has]
     extra = [line for line in there if canonical(line) not in wants]
     parts = [
-        f"{len(lines)} {said}: {_listed(lines)}"
+        f"{len(lines)} {said}: {listed(lines)}"
         for lines, said in ((missing, "missing"), (extra, "not expected"))
         if lines
     ] or ["some are there twice"]
     yield _problem(
         f"the rules of {chain} are not those of these options: {'; '.join(parts)}",
         why="they were changed, or made with other options or by another version",
-        remedy=_APPLY,
+        remedy=APPLY,
         family=family,
     )
 
@@ -232,7 +208,8 @@ def _canonical(lines: Sequence[str]) -> list[Canonical]:
     return [canonical(line) for line in lines]
 
 
-def _listed(lines: Sequence[str]) -> str:
+def listed(lines: Sequence[str]) -> str:
+    """Show the first of *lines*, and how many more there are."""
     shown = [f"`{line.strip()[:200]}`" for line in lines[:_SHOWN]]
     if len(lines) > _SHOWN:
         shown.append(f"and {len(lines) - _SHOWN} more")

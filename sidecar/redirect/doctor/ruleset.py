@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
+from sidecar.redirect.render import TABLES
 from sidecar.redirect.words import canonical, target
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ _FINAL: Final = {
     "ACCEPT", "DROP", "DNAT", "SNAT", "REDIRECT", "MASQUERADE", "NETMAP", "QUEUE",
     "NFQUEUE",
 }  # fmt: skip
+_MARK: Final = re.compile(r"0x[0-9a-f]{1,8}(?:/(0x[0-9a-f]{1,8}))?")
 _TCP: Final = {"tcp", "6", "all", "0"}
 
 
@@ -50,10 +53,22 @@ class Ruleset:
             if _is_tcp(line) and ("NOTRACK" in words or "--notrack" in words):
                 yield line
 
+    def marking(self, bits: int) -> Iterator[str]:
+        """Find rules of others that may change these *bits* of marks of TCP."""
+        for (_, chain), lines in self.chains.items():
+            if chain not in TABLES:
+                yield from (each for each in lines if _marks(each, bits))
+
     def _takes(self, line: str, above: tuple[str, ...], table: str) -> bool:
-        """Tell whether a connection of TCP that leaves the pod may end here."""
+        """Tell whether a connection of TCP may end here that ours have to see.
+
+        Those of nat see what leaves the pod. Those of mangle see what is within it,
+        too, but not on the address of loopback.
+        """
         to = target(line)
-        if to in _HARMLESS or not _is_tcp(line) or _stays_inside(line):
+        if to in _HARMLESS or not _is_tcp(line):
+            return False
+        if _is_loopbacks(line) or (table == "nat" and _stays_inside(line)):
             return False
         if to in _FINAL:
             return True
@@ -92,9 +107,12 @@ def _is_tcp(line: str) -> bool:
 
 def _stays_inside(line: str) -> bool:
     """Tell whether a rule asks for what stays in the pod anyway."""
+    return ("-o", "lo") in canonical(line)
+
+
+def _is_loopbacks(line: str) -> bool:
+    """Tell whether a rule asks for what goes to the address of loopback."""
     for group in canonical(line):
-        if group == ("-o", "lo"):
-            return True
         if group[0] == "-d":
             try:
                 if ipaddress.ip_network(group[-1], strict=False).is_loopback:
@@ -102,3 +120,14 @@ def _stays_inside(line: str) -> bool:
             except ValueError:
                 continue
     return False
+
+
+def _marks(line: str, bits: int) -> bool:
+    if target(line) not in {"MARK", "CONNMARK"} or not _is_tcp(line):
+        return False
+    options = {group[0]: group[-1] for group in canonical(line)}
+    if "--save-mark" in options:
+        mask = options.get("--ctmask", "")
+        return not _MARK.fullmatch(mask) or bool(int(mask, 16) & bits)
+    mark = _MARK.fullmatch(options.get("--set-xmark", ""))
+    return mark is not None and bool(int(mark[1] or "0xffffffff", 16) & bits)

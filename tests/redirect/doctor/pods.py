@@ -13,6 +13,7 @@ from sidecar.config.model import (
     Outbound,
 )
 from sidecar.policy.model import Policy
+from sidecar.redirect.doctor.answers import Answers
 from sidecar.redirect.doctor.facts import (
     Aim,
     Facts,
@@ -24,8 +25,9 @@ from sidecar.redirect.doctor.facts import (
 )
 from sidecar.redirect.doctor.processes import Process
 from sidecar.redirect.doctor.sockets import LOOPBACK, Socket
-from sidecar.redirect.model import Backend, Family, Redirect
+from sidecar.redirect.model import Backend, Family, InboundMode, Redirect
 from sidecar.redirect.render import NOTHING, transition, wanted
+from sidecar.redirect.routing import Routing
 
 NOBODY = Endpoint("0.0.0.0", 0)
 TARGETS = {
@@ -53,8 +55,12 @@ def tables(
     )
 
 
-def listener(host: str, port: int, uid: int = 1337, waiting: int = 0) -> Socket:
-    return Socket(Endpoint(host, port), NOBODY, uid, listens=True, waiting=waiting)
+def listener(
+    host: str, port: int, uid: int = 1337, waiting: int = 0, inode: int = 0
+) -> Socket:
+    return Socket(
+        Endpoint(host, port), NOBODY, uid, listens=True, waiting=waiting, inode=inode
+    )
 
 
 SOCKETS = (
@@ -82,6 +88,8 @@ def probe(aim: Aim, family: Family) -> Probe:
         case Aim.LOOPBACK:
             own = Endpoint(loopback, 40000)
             return Probe(aim, family, own, Fate.ARRIVED, accepted(own, 0))
+        case Aim.ANSWER:
+            return Probe(aim, family, OWN[family], Fate.ARRIVED)
         case Aim.OWN_ADDRESS:
             own = OWN[family]
             return Probe(aim, family, own, Fate.ARRIVED, accepted(own, 0))
@@ -127,6 +135,29 @@ HEALTHY = Facts(
     services=(Service(SERVICE, SERVICE),),
     intent=Intent(CONFIG, Policy()),
 )
+
+
+TPROXY = evolve(
+    HEALTHY,
+    redirect=Redirect(inbound_mode=InboundMode.TPROXY),
+    tables=tables(Redirect(inbound_mode=InboundMode.TPROXY)),
+    probes=(*PROBES, *(probe(Aim.ANSWER, family) for family in Family)),
+    sockets=(*SOCKETS[:2], listener("::", 15006, uid=0, inode=5), *SOCKETS[3:]),
+    answers=dict.fromkeys(Family, Answers(Routing(rule=True, route=True))),
+    transparent=frozenset({5}),
+    intent=Intent(
+        evolve(
+            CONFIG,
+            inbound=Inbound(
+                listeners=(
+                    Listener(Endpoint("::", 15006), "original", transparent=True),
+                )
+            ),
+        ),
+        Policy(),
+    ),
+)
+"""The same, with TPROXY, and so with root as the sidecar's user."""
 
 
 def with_options(redirect: Redirect, facts: Facts = HEALTHY) -> Facts:

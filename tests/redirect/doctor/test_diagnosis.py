@@ -6,14 +6,18 @@ from sidecar.redirect.doctor.diagnosis import diagnose
 from sidecar.redirect.doctor.facts import Aim, Fate, Probe
 from sidecar.redirect.doctor.finding import Check, Level
 from sidecar.redirect.model import Family
-from tests.redirect.doctor.pods import HEALTHY, with_probe
+from tests.redirect.doctor.pods import HEALTHY, TPROXY, with_probe
 
 
 def test_a_healthy_pod_has_no_problem_and_that_is_proven() -> None:
     diagnosis = diagnose(HEALTHY)
     assert diagnosis.problems == 0
     assert diagnosis.proven
-    assert {each.check for each in diagnosis.findings} == set(Check)
+    assert {each.check for each in diagnosis.findings} == {*Check} - {Check.ANSWER}
+    diagnosis = diagnose(TPROXY)
+    assert diagnosis.problems == 0, diagnosis
+    assert diagnosis.proven
+    assert {each.check for each in diagnosis.findings} == {*Check}
 
 
 def test_without_a_probe_nothing_is_proven() -> None:

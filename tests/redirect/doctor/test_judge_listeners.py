@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from attrs import evolve
 
 from sidecar.redirect.doctor.finding import Level
 from sidecar.redirect.doctor.judge_listeners import judge_listeners
 from sidecar.redirect.model import Family
-from tests.redirect.doctor.pods import HEALTHY, SOCKETS, listener
+from tests.redirect.doctor.pods import HEALTHY, SOCKETS, TPROXY, listener
+
+if TYPE_CHECKING:
+    from sidecar.redirect.doctor.facts import Facts
 
 
 def test_a_sidecar_that_listens_is_fine_in_both_families() -> None:
@@ -38,3 +44,37 @@ def test_somebody_else_at_the_ports_is_told() -> None:
     found = list(judge_listeners(evolve(HEALTHY, sockets=(thief, *SOCKETS))))
     assert [each.level for each in found].count(Level.PROBLEM) == 2
     assert found[0].what.startswith("user 1000 listens at [::]:15001, where the rules")
+
+
+def test_with_tproxy_the_sidecar_may_be_root() -> None:
+    assert {each.level for each in judge_listeners(TPROXY)} == {Level.OK}
+    found = list(judge_listeners(evolve(TPROXY, redirect=HEALTHY.redirect)))
+    assert found[1].what.startswith("user 0 listens at [::]:15006")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            evolve(TPROXY, transparent=frozenset()),
+            "[::]:15006 does not take what TPROXY hands over, and --inbound-mode is"
+            " tproxy",
+        ),
+        (
+            evolve(HEALTHY, transparent=frozenset({0})),
+            "[::]:15006 takes what TPROXY hands over, and --inbound-mode is redirect",
+        ),
+    ],
+)
+def test_a_listener_that_tproxy_leads_to_in_vain_is_told(
+    facts: Facts, said: str
+) -> None:
+    outbound, inbound, *_ = judge_listeners(facts)
+    assert (outbound.level, inbound.level) == (Level.OK, Level.PROBLEM)
+    assert inbound.what == said
+    assert "`transparent: true`" in inbound.remedy
+
+
+def test_where_the_kernel_does_not_tell_a_listener_is_taken_as_it_is() -> None:
+    facts = evolve(TPROXY, transparent=None)
+    assert {each.level for each in judge_listeners(facts)} == {Level.OK}

@@ -7,10 +7,12 @@ from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.judge_probes import judge_probes, judge_services
+from sidecar.redirect.doctor.sockets import LOOPBACK
 from sidecar.redirect.model import Family
 from tests.redirect.doctor.pods import (
     HEALTHY,
     SERVICE,
+    TPROXY,
     accepted,
     listener,
     probe,
@@ -143,3 +145,18 @@ def test_without_a_service_it_says_how_to_name_one() -> None:
     (finding,) = judge_services(evolve(HEALTHY, services=()))
     assert finding.level is Level.UNTESTED
     assert "--service" in finding.remedy
+
+
+@pytest.mark.parametrize("family", [*Family])
+def test_without_the_address_of_loopback_what_is_captured_gets_nowhere(
+    family: Family,
+) -> None:
+    probe = Probe(Aim.LOOPBACK, family, None, Fate.NOWHERE)
+    finding = judge(probe)
+    assert finding.level is Level.PROBLEM
+    assert finding.what == f"the pod has no address {LOOPBACK[family]}"
+    assert ("net.ipv6.conf.lo" in finding.remedy) is (family is Family.IPV6)
+
+
+def test_the_answers_of_tproxy_are_for_somebody_else_to_judge() -> None:
+    assert len(list(judge_probes(TPROXY))) == len(list(judge_probes(HEALTHY)))

@@ -5,9 +5,8 @@ from attrs import evolve
 
 from sidecar.redirect.doctor.facts import Facts, Tables
 from sidecar.redirect.doctor.finding import Finding, Level
-from sidecar.redirect.doctor.judge_rules import judge_routing, judge_rules
+from sidecar.redirect.doctor.judge_rules import judge_rules
 from sidecar.redirect.model import Backend, Family, InboundMode, Ports, Redirect
-from sidecar.redirect.routing import Routing
 from tests.redirect.doctor.pods import HEALTHY, saved, tables, with_options, with_rules
 
 COMMIT = "COMMIT\n"
@@ -108,6 +107,14 @@ def test_what_hides_tcp_from_nat_is_told() -> None:
     assert only(facts).startswith("rules of others hide TCP from connection tracking")
 
 
+def test_what_hides_tcp_is_told_once_though_two_chains_of_ours_suffer() -> None:
+    tproxy = with_options(Redirect(inbound_mode=InboundMode.TPROXY))
+    raw = "COMMIT\n*raw\n-A OUTPUT -o lo -j NOTRACK\nCOMMIT\n*mangle"
+    assert only(with_rules(tproxy, "COMMIT\n*mangle", raw)).startswith(
+        "rules of others hide TCP from connection tracking: `-A OUTPUT -o lo -j NOTRACK`"
+    )
+
+
 def test_a_missing_jump_is_told() -> None:
     facts = with_rules(HEALTHY, JUMP, TAKER)
     assert only(facts) == "nothing in OUTPUT leads to SIDECAR_OUTBOUND"
@@ -186,27 +193,3 @@ def test_rules_of_another_mode_that_were_left_are_told() -> None:
     said = " ".join(each.what for each in problems(facts))
     assert "nothing in PREROUTING leads to SIDECAR_INBOUND" in said
     assert "the rules of SIDECAR_TPROXY are not those of these options: 6" in said
-
-
-TPROXY = Redirect(inbound_mode=InboundMode.TPROXY)
-
-
-def test_without_tproxy_there_is_no_routing_to_look_at() -> None:
-    assert list(judge_routing(HEALTHY)) == []
-
-
-def test_the_routing_of_tproxy_is_looked_at_in_each_family() -> None:
-    routing = {Family.IPV4: Routing(True, True)}
-    facts = evolve(HEALTHY, redirect=TPROXY, routing=routing)
-    ipv4, ipv6 = judge_routing(facts)
-    assert (ipv4.level, ipv4.family) == (Level.OK, Family.IPV4)
-    assert (ipv6.level, ipv6.family) == (Level.UNTESTED, Family.IPV6)
-
-
-def test_routing_that_is_lacking_is_told() -> None:
-    routing = {Family.IPV4: Routing(False, True), Family.IPV6: Routing()}
-    facts = evolve(HEALTHY, redirect=TPROXY, routing=routing)
-    assert [(each.level, each.what) for each in judge_routing(facts)] == [
-        (Level.PROBLEM, "the routing of answers lacks its rule"),
-        (Level.PROBLEM, "the routing of answers lacks its rule and its route"),
-    ]

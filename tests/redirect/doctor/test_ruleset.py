@@ -49,6 +49,37 @@ def test_others_take_nothing(rule: str) -> None:
     assert taken(rule, OURS) == []
 
 
+def test_what_stays_in_the_pod_is_ours_to_mark() -> None:
+    rules = parse_ruleset(
+        "*mangle\n-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -d 127.0.0.1 -j ACCEPT\nCOMMIT\n"
+    )
+    taken = list(rules.takers("OUTPUT", "SIDECAR_MARKS", "mangle"))
+    assert taken == ["-A OUTPUT -o lo -j ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("-j MARK --set-xmark 0x0/0xffffffff", True),
+        ("-j MARK --set-xmark 0x1", True),
+        ("-p tcp -j MARK --set-xmark 0x8000/0x8000", False),
+        ("-p udp -j MARK --set-xmark 0x1", False),
+        ("-j CONNMARK --set-xmark 0x5/0xff", True),
+        ("-j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff", True),
+        ("-j CONNMARK --save-mark --nfmask 0xf000 --ctmask 0xf000", False),
+        ("-j CONNMARK --save-mark", True),
+        ("-j CONNMARK --restore-mark --nfmask 0xfff --ctmask 0xfff", False),
+        ("-j MARK --set-xmark rubbish", False),
+        ("-j MARK", False),
+        ("-j ACCEPT", False),
+    ],
+)
+def test_what_changes_our_marks_is_found(rule: str, expected: bool) -> None:
+    text = f"*mangle\n-A SIDECAR_MARKS {rule}\n-A OUTPUT {rule}\nCOMMIT\n"
+    found = list(parse_ruleset(text).marking(0xFFF))
+    assert found == ([f"-A OUTPUT {rule}"] if expected else [])
+
+
 def test_a_chain_takes_what_its_rules_take() -> None:
     jump = "-A OUTPUT -j A"
     assert taken(jump, "-A A -j B", "-A B -p tcp -j ACCEPT", OURS) == [jump]
@@ -81,3 +112,4 @@ def test_any_text_is_read(text: str, rule: str) -> None:
     rules = parse_ruleset(f"*nat\n-A OUTPUT {rule}\n*raw\n-A OUTPUT {rule}\n{text}")
     list(rules.takers("OUTPUT", "X"))
     list(rules.unfollowed("OUTPUT"))
+    list(rules.marking(0xFFF))
