@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.admin.readiness import Readiness
     from sidecar.identity.svid import Svid
     from sidecar.proxy.mesh import Mesh
+    from sidecar.tls.credentials import Credentials
 
 _LOOK_SECONDS: Final = 1.0
 _LAST_PART: Final = 10
@@ -38,26 +39,31 @@ def nearly_over(svid: Svid, now: datetime) -> str | None:
     return f"our own certificate {ends} {seen_from(end, now)}, {stamp(end)}"
 
 
-def _ending(identity: str | None, svid: Svid, now: datetime) -> str | None:
-    ending = nearly_over(svid, now)
-    if ending is None or identity is None:
-        return ending
-    return f"identity {identity!r}: {ending}"
+def _fault(identity: str | None, credentials: Credentials, now: datetime) -> str | None:
+    svid, fault = credentials.svid, credentials.withdrawn
+    if fault is None and svid is not None:
+        fault = nearly_over(svid, now)
+    if fault is None or identity is None:
+        return fault
+    return f"identity {identity!r}: {fault}"
 
 
 async def watch_own_certificate(
     mesh: Mesh, readiness: Readiness, clock: Callable[[], datetime] = utc_now
 ) -> None:
-    """Keep *readiness* at how our certificate is, until cancelled."""
+    """Keep *readiness* at how our certificates are, until cancelled.
+
+    Of what has not been issued yet, nothing is said.
+    """
     said = False
     while True:
-        now, svids = clock(), mesh.credentials.svids()
-        endings = (_ending(name, svid, now) for name, svid in svids.items())
-        why = next(filter(None, endings), None)
+        now, ours = clock(), mesh.credentials
+        faults = (_fault(name, ours.of(name), now) for name in ours.svids())
+        why = next(filter(None, faults), None)
         if why is not None:
             readiness.failed("identity", why)
             said = True
-        elif said and mesh.credentials.unusable() is None:
+        elif said:
             readiness.done("identity")
             said = False
         await trio.sleep(_LOOK_SECONDS)

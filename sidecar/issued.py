@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.config.place import Invalid, problems_under
 from sidecar.config.problems import ConfigError, Problem
-from sidecar.workload.material import material_of
+from sidecar.workload.material import material_of, unmet_hints
 from sidecar.workload.protobuf import MessageError
 from sidecar.workload.response import X509SvidResponse
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from sidecar.config.check import Checked
     from sidecar.config.material import Material
+    from sidecar.config.model import Identity
+    from sidecar.identity.svid import Svid
 
 
 class Issued:
@@ -22,16 +24,24 @@ class Issued:
 
     Attributes:
         problems: What is wrong with the last message, if anything is.
+        unmet: The hints of the configuration that the last good one lacks.
     """
 
     def __init__(self) -> None:
         self.problems: tuple[Problem, ...] = ()
+        self.unmet: tuple[Problem, ...] = ()
         self._good: X509SvidResponse | None = None
         self._newest: bytes | None = None
+        self._known: tuple[Identity, Material] | None = None
 
     def receive(self, message: bytes) -> None:
         """Take a message; `material` judges it."""
         self._newest = message
+
+    def forget(self) -> None:
+        """Serve with none of the messages any more; the next one begins anew."""
+        self.problems = self.unmet = ()
+        self._good = self._newest = None
 
     def material(self, checked: Checked, now: datetime) -> Material | None:
         """Say what to serve with: from the files, or the last good message.
@@ -43,7 +53,7 @@ class Issued:
             ConfigError: The last good message will not do for *checked* any more.
         """
         if checked.material is not None:
-            self.problems = ()
+            self.problems = self.unmet = ()
             return checked.material
         if self._newest is not None:
             try:
@@ -55,9 +65,8 @@ class Issued:
                 self.problems = problems_under("identity", error.findings)
         if self._good is None:
             return None
-        identity = checked.config.identity
         try:
-            return material_of(self._good, identity, checked.files, None)
+            return self._read(self._good, checked, None)
         except Invalid as error:
             raise ConfigError(
                 "identity", problems_under("identity", error.findings)
@@ -65,7 +74,31 @@ class Issued:
 
     def _take(self, message: bytes, checked: Checked, now: datetime) -> Material:
         response = X509SvidResponse.parse(message)
-        identity = checked.config.identity
-        material = material_of(response, identity, checked.files, now)
+        material = self._read(response, checked, now)
         self._good, self._newest, self.problems = response, None, ()
         return material
+
+    def _read(
+        self, response: X509SvidResponse, checked: Checked, now: datetime | None
+    ) -> Material:
+        identity = checked.config.identity
+        former = {} if self._known is None else _former(identity, *self._known)
+        material = material_of(response, identity, checked.files, now, former)
+        self._known = identity, material
+        unmet = unmet_hints(response, identity)
+        self.unmet = problems_under("identity", unmet)
+        return material
+
+
+def _former(
+    identity: Identity, before: Identity, material: Material
+) -> dict[str | None, Svid]:
+    """Say whom the hints that are still the same have meant so far."""
+    former: dict[str | None, Svid] = {
+        name: svid
+        for name, svid in material.additional.items()
+        if identity.additional.get(name) == before.additional[name]
+    }
+    if identity.hint == before.hint:
+        former[None] = material.svid
+    return former

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from copy import copy
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
 
 from sidecar.assembly import build_credentials
 from sidecar.config.place import problems_under
@@ -13,7 +17,7 @@ from sidecar.config.succession import steps_back
 from sidecar.issued import Issued
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -25,12 +29,25 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+# An agent that has just started, or learns of entries that are being made anew, may
+# refuse us without meaning it (SPIFFE Workload Endpoint 6). That of SPIRE looks every
+# five seconds.
+_FOR_GOOD_SECONDS: Final = 10.0
+
 
 class Rotation:
-    """Keeps the credentials of *mesh* at what the files or a Workload API say."""
+    """Keeps the credentials of *mesh* at what the files or a Workload API say.
+
+    *clock* gives seconds, from wherever.
+    """
 
     def __init__(
-        self, path: Path, checked: Checked, mesh: Mesh, readiness: Readiness
+        self,
+        path: Path,
+        checked: Checked,
+        mesh: Mesh,
+        readiness: Readiness,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._mesh = mesh
@@ -38,6 +55,9 @@ class Rotation:
         self._tls = checked.config.tls
         self._issued = Issued()
         self._in_force = checked.material
+        self._clock = clock
+        self._withdrawn = False
+        self._refused_since: float | None = None
         if checked.material is not None:
             self._show_expiry(None, checked.material)
 
@@ -52,13 +72,18 @@ class Rotation:
         Raises:
             ConfigError: They will not do. Then nothing has changed.
         """
-        material = self._issued.material(checked, now)
-        if not self._issued.problems:
-            self._readiness.unwarn("identity")
-        if material is None or not self._is_new(checked, material):
-            return False
-        self._check_succession(material)
-        return self._publish(checked, material)
+        before = copy(self._issued)
+        try:
+            material = self._issued.material(checked, now)
+            if not self._issued.problems:
+                self._name_unmet(before.unmet)
+            if material is None or not self._is_new(checked, material):
+                return False
+            self._check_succession(material)
+            return self._publish(checked, material)
+        except ConfigError:
+            self._issued = before
+            raise
 
     def receive(self, message: bytes, checked: Checked, now: datetime) -> bool:
         """Do the same with a message that a Workload API has sent.
@@ -78,10 +103,24 @@ class Rotation:
         return new
 
     def withdraw(self, why: str) -> None:
-        """Serve no more with what a Workload API has sent: it is not ours any more."""
-        self._issued = Issued()
-        self._mesh.credentials.withdraw(why)
+        """Serve no more with what a Workload API has sent: it is not ours any more.
+
+        What is open goes on, until this is said again after some time: then all ends
+        that we have shown a certificate to.
+        """
+        mesh = self._mesh
+        self._issued.forget()
+        self._withdrawn = True
+        mesh.credentials.withdraw(why)
+        self._readiness.unwarn("workload_api")
         self._readiness.failed("identity", why)
+        now = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= _FOR_GOOD_SECONDS:
+            self._refused_since = inf  # once is enough
+            mesh.credentials.disown()
+            mesh.put_in_force(evolve(mesh.generations))
 
     def lost(self, why: str) -> None:
         """Serve on with what a Workload API has sent, as long as it is valid."""
@@ -92,6 +131,7 @@ class Rotation:
 
     def found(self) -> None:
         """The Workload API answers."""
+        self._refused_since = None
         self._readiness.unwarn("workload_api")
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
@@ -104,10 +144,22 @@ class Rotation:
         else:
             self._readiness.failed("identity", first)
 
+    def _name_unmet(self, before: Sequence[Problem]) -> None:
+        """Warn of hints that the agent knows no more, and log those that are new."""
+        unmet = self._issued.unmet
+        if not unmet:
+            self._readiness.unwarn("identity")
+            return
+        self._readiness.warn("identity", *map(str, unmet))
+        for each in unmet:
+            if each not in before:
+                _LOG.warning("%s", each)
+
     def _is_new(self, checked: Checked, material: Material) -> bool:
-        withdrawn = self._mesh.credentials.withdrawn is not None
         return (
-            withdrawn or checked.config.tls != self._tls or material != self._in_force
+            self._withdrawn
+            or checked.config.tls != self._tls
+            or material != self._in_force
         )
 
     def _check_succession(self, material: Material) -> None:
@@ -120,12 +172,16 @@ class Rotation:
     def _publish(self, checked: Checked, material: Material) -> bool:
         mesh = self._mesh
         first = not mesh.identified.is_set()
-        withdrawn = mesh.credentials.withdrawn is not None
+        was_there = mesh.credentials.withdrawn is None
         generation = mesh.credentials.generation + (not first)
         mesh.credentials = build_credentials(self._path, checked, generation, material)
         self._show_expiry(self._in_force, material)
         self._in_force, self._tls = material, checked.config.tls
-        if withdrawn:
+        self._withdrawn, self._refused_since = False, None
+        why = mesh.credentials.withdrawn
+        if why is not None:
+            self._readiness.failed("identity", why)
+        elif not was_there:
             self._readiness.done("identity")
         if first:
             mesh.identified.set()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 from trio.testing import MockClock
 
 from sidecar.admin.readiness import Readiness
@@ -14,7 +15,7 @@ from sidecar.config.model import Tls
 from sidecar.expiry import nearly_over, watch_own_certificate
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.tls.credentials import Credentials, NoCredentials
-from tests.support.mesh import configuration, material, running
+from tests.support.mesh import configuration, material, running, svid as mesh_svid
 
 if TYPE_CHECKING:
     from sidecar.identity.svid import Svid
@@ -94,10 +95,9 @@ async def test_readiness_fails_before_the_end_and_comes_back(clock: MockClock) -
         nursery.cancel_scope.cancel()
 
 
-async def test_nothing_is_said_of_what_is_not_there_or_not_ours(
+async def test_nothing_is_said_of_what_is_not_there_yet_and_all_of_what_is_not_ours(
     clock: MockClock,
 ) -> None:
-    """Whoever withdraws it has said so already, and says when it is over."""
     async with running(configuration()) as started, trio.open_nursery() as nursery:
         mesh, readiness = started.mesh, Readiness(["identity"])
         mesh.credentials = NoCredentials(1)
@@ -117,4 +117,27 @@ async def test_nothing_is_said_of_what_is_not_there_or_not_ours(
         readiness.failed("identity", "it was taken from us")
         await trio.sleep(2)
         assert readiness.pending() == ("identity: it was taken from us",)
+        mesh.credentials = Credentials(
+            material(svid(HOUR, dt.datetime.now(dt.UTC))), Tls()
+        )
+        await trio.sleep(2)
+        assert readiness.ready
+        nursery.cancel_scope.cancel()
+
+
+async def test_each_of_our_identities_has_to_be_ours(clock: MockClock) -> None:
+    both = evolve(material(mesh_svid("api")), additional={"pays": mesh_svid("billing")})
+    async with running(configuration()) as started, trio.open_nursery() as nursery:
+        mesh, readiness = started.mesh, Readiness(["identity"])
+        readiness.done("identity")
+        only_first = frozenset([both.svid.name])
+        mesh.credentials = Credentials(evolve(both, granted=only_first), Tls())
+        nursery.start_soon(watch_own_certificate, mesh, readiness)
+        await trio.sleep(2)
+        (why,) = readiness.pending()
+        billing = mesh_svid("billing").name
+        assert why == f"identity: identity 'pays': {billing} was taken from us"
+        mesh.credentials = Credentials(both, Tls())
+        await trio.sleep(2)
+        assert readiness.ready
         nursery.cancel_scope.cancel()

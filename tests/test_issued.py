@@ -9,8 +9,9 @@ import pytest
 from attrs import evolve
 
 from sidecar.config.check import Checked
-from sidecar.config.model import Config, Identity
+from sidecar.config.model import AdditionalIdentity, Config, Identity
 from sidecar.config.problems import ConfigError
+from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.issued import Issued
 from sidecar.policy.model import Policy
 from tests.support.agent import entry, issue, response
@@ -104,6 +105,58 @@ def test_a_configuration_may_make_good_what_was_refused() -> None:
     assert issued.material(checked(hint="typo"), now()) is None
     assert issued.problems
     assert issued.material(checked(hint="internal"), now()) is not None
+
+
+def test_what_is_absent_in_a_message_is_not_ours_and_stands_in_no_reload_s_way() -> (
+    None
+):
+    internal = checked(hint="internal")
+    issued = Issued()
+    issued.receive(message(hint="internal"))
+    assert issued.material(internal, now()) is not None
+    issued.receive(message(issue(AUTHORITY, "/other"), "external"))
+    for _ in range(2):
+        found = issued.material(internal, now())
+        assert found is not None
+        assert (found.svid, found.granted) == (API, frozenset([other_name("/other")]))
+        assert issued.problems == ()
+        assert "the agent has ('external'), got 'internal'" in str(issued.unmet[0])
+    with pytest.raises(ConfigError):
+        issued.material(checked(hint="typo"), now())
+    assert issued.material(checked(hint="external"), now()) is not None
+    assert issued.unmet == ()
+
+
+def other_name(path: str) -> SpiffeId:
+    return SpiffeId.parse(f"spiffe://example.org{path}")
+
+
+def test_an_additional_identity_that_is_absent_takes_no_other_with_it() -> None:
+    pays = checked(additional={"pays": AdditionalIdentity(hint="pays")})
+    billing = entry(issue(AUTHORITY, "/billing"), AUTHORITY, "pays")
+    issued = Issued()
+    issued.receive(response(entry(API, AUTHORITY), billing).SerializeToString())
+    assert issued.material(pays, now()) is not None
+    fresh = issue(AUTHORITY, "/api")
+    issued.receive(message(fresh))
+    found = issued.material(pays, now())
+    assert found is not None
+    assert (found.svid, found.granted) == (fresh, frozenset([API.name]))
+    assert issued.unmet[0].where == "identity.additional.pays.hint"
+
+
+def test_what_is_forgotten_is_known_by_its_name() -> None:
+    """A refusal may be followed by a message with a part of what was there before."""
+    internal = checked(hint="internal")
+    issued = Issued()
+    issued.receive(message(hint="internal"))
+    issued.material(internal, now())
+    issued.forget()
+    assert issued.material(internal, now()) is None
+    issued.receive(message(hint="renamed"))
+    found = issued.material(internal, now())
+    assert found is not None
+    assert found.svid == API
 
 
 def test_what_was_good_is_not_judged_by_its_time_again() -> None:

@@ -16,6 +16,7 @@ from sidecar.config.check import Checked
 from sidecar.config.model import AccessLevel, Config, Identity, Tls
 from sidecar.config.problems import ConfigError
 from sidecar.identity.bundle import TrustBundle
+from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.model import Policy
 from sidecar.rotation import Rotation
 from sidecar.telemetry.access_log import AccessLog
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PATH = Path("sidecar.yaml")
 AUTHORITY = new_authority()
+API = SpiffeId.parse("spiffe://example.org/api")
 FROM_AGENT = Checked(Config(Identity(workload_api="unix:///s")), Policy(), None, ())
 
 
@@ -47,13 +49,16 @@ class Desk:
     mesh: Mesh = field(init=False)
     readiness: Readiness = field(init=False)
     rotation: Rotation = field(init=False)
+    seconds: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         metrics = Metrics(CollectorRegistry())
         access_log = AccessLog(2, AccessLevel.ALL, metrics.access_records_dropped)
         self.mesh = build_mesh(PATH, self.checked, metrics, access_log)
         self.readiness = Readiness(("identity",))
-        self.rotation = Rotation(PATH, self.checked, self.mesh, self.readiness)
+        self.rotation = Rotation(
+            PATH, self.checked, self.mesh, self.readiness, lambda: self.seconds
+        )
 
     def put(self, checked: Checked) -> bool:
         self.checked = checked
@@ -146,6 +151,63 @@ def test_what_was_withdrawn_does_not_come_back_with_a_reload(desk: Desk) -> None
     assert desk.put(FROM_AGENT) is False
     assert desk.mesh.credentials.unusable() == "the agent says no"
     assert desk.receive(sent) is True
+    assert desk.mesh.credentials.unusable() is None
+    assert desk.readiness.body() == "ready"
+
+
+def test_a_refusal_ends_what_is_open_only_if_it_is_repeated_for_some_time(
+    desk: Desk,
+) -> None:
+    desk.receive(api())
+    ours = API
+    before = desk.mesh.generations
+    for seconds in (0, 1, 8.5):
+        desk.seconds += seconds
+        desk.rotation.withdraw("the agent says no")
+        assert desk.mesh.credentials.is_ours(ours)
+    assert desk.mesh.generations is before
+    desk.rotation.lost("nobody answers")  # which takes nothing back
+    desk.seconds += 1
+    desk.rotation.withdraw("the agent says no")
+    assert not desk.mesh.credentials.is_ours(ours)
+    judged_again = desk.mesh.generations
+    assert judged_again is not before
+    desk.seconds += 60
+    desk.rotation.withdraw("the agent says no")
+    assert desk.mesh.generations is judged_again
+    assert desk.receive(api()) is True
+    assert desk.mesh.credentials.is_ours(ours)
+    assert desk.readiness.body() == "ready"
+
+
+def test_an_answer_between_two_refusals_begins_anew(desk: Desk) -> None:
+    sent = api()
+    desk.receive(sent)
+    desk.rotation.withdraw("the agent says no")
+    desk.seconds += 60
+    desk.rotation.found()
+    desk.receive(sent)
+    desk.rotation.withdraw("the agent says no")
+    assert desk.mesh.credentials.is_ours(API)
+
+
+def test_an_svid_that_is_absent_is_presented_no_more(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    internal = evolve(FROM_AGENT.config.identity, hint="internal")
+    desk.checked = evolve(FROM_AGENT, config=Config(internal))
+    desk.receive(api(hint="internal"))
+    assert desk.readiness.body() == "ready"
+    other = entry(issue(AUTHORITY, "/other"), AUTHORITY)
+    assert desk.receive(other) is True
+    why = "spiffe://example.org/api was taken from us"
+    assert desk.mesh.credentials.unusable() == why
+    assert not desk.mesh.credentials.is_ours(API)
+    assert desk.readiness.body().startswith(f"identity: {why}\nwarning: identity: ")
+    assert desk.put(desk.checked) is False  # a reload changes nothing about it
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert [each.getMessage()[:14] for each in warnings] == ["identity.hint:"]
+    assert desk.receive(api(hint="internal")) is True
     assert desk.mesh.credentials.unusable() is None
     assert desk.readiness.body() == "ready"
 

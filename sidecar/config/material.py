@@ -64,10 +64,13 @@ class Material(Trust):
     Attributes:
         svid: Our own certificate and key.
         additional: Those of our other identities, by name.
+        granted: The names that are ours; None where files say so by being there.
+            What was taken from us may be among the identities, and is not in here.
     """
 
     svid: Svid
     additional: Mapping[str, Svid] = field(factory=dict)
+    granted: frozenset[Peer] | None = None
 
 
 @frozen

@@ -45,6 +45,8 @@ class Connection:
     peer: Peer | None = None
     """Who is at the other end of the mesh; None where nobody has proved it."""
     session: TlsSession | None = None
+    identity: Peer | None = None
+    """Who we are to that peer, of all that we may be; None without TLS."""
     rule: str | None = None
     decision: Verdict | None = None
     reason: Reason = Reason.OK

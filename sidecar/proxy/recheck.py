@@ -1,10 +1,10 @@
 """Connections that are open, judged again whenever what admitted them has changed.
 
-A change of the policy, a route, a bundle or a revocation list is published as new
-`Generations`; a certificate's time runs out by itself. Either way all connections are
-gone through once, and those that would not be let in now are ended: at once, or after
-`drain.revoked_seconds` if they would not be let in then either. A connection costs
-nothing for it while nothing changes: no timer, no task, no copy of anything.
+A change of the policy, a route, a bundle, a revocation list or of who we are is
+published as new `Generations`; a certificate's time runs out by itself. Either way all
+connections are gone through once, and those that would not be let in now are ended: at
+once, or after `drain.revoked_seconds` if they would not be let in then either. A
+connection costs nothing for it while nothing changes: no timer, no task, no copy.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ def live_of(connection: Connection) -> Live | None:
         connection.source,
         connection.rule,
         None if session is None else session.check.chain,
+        connection.identity,
     )
 
 
@@ -160,6 +161,7 @@ def rules_of(mesh: Mesh) -> Rules:
         mesh.own,
         mesh.hosts.addresses,
         _remembering(mesh.credentials.judge),
+        mesh.credentials.is_ours,
     )
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _OUTCOMES: Final = {
     Reason.EXPIRED: Outcome.PEER_EXPIRED,
     Reason.REVOKED: Outcome.PEER_REVOKED,
+    Reason.UNKNOWN_TRUST_DOMAIN: Outcome.BUNDLE_WITHDRAWN,
 }
 
 
@@ -47,6 +48,7 @@ class Live:
         source: Who opened it.
         rule: The policy's rule or the route that admitted it.
         chain: What the peer was judged by (DER, leaf first); None without TLS.
+        identity: Who we are to the peer; None without TLS.
     """
 
     direction: Direction
@@ -54,6 +56,7 @@ class Live:
     source: Endpoint
     rule: str | None
     chain: tuple[bytes, ...] | None
+    identity: Peer | None
 
 
 @frozen
@@ -63,6 +66,7 @@ class Rules:
     Attributes:
         addresses: Gives those of a host.
         judge: Says whose a chain is, or why it is refused.
+        is_ours: Tells whether a name that we had is still ours.
     """
 
     inbound: Inbound
@@ -71,6 +75,7 @@ class Rules:
     own: OwnEndpoints
     addresses: Callable[[str], tuple[str, ...]]
     judge: Callable[[tuple[bytes, ...]], Peer | Refusal]
+    is_ours: Callable[[Peer], bool]
 
 
 @frozen
@@ -80,11 +85,14 @@ class Lapse:
     outcome: Outcome
     detail: str
     reason: Reason = Reason.OK
-    """Other than ok where it is about the peer's certificates."""
+    """Other than ok where it is about certificates, the peer's or ours."""
 
 
 def lapse_of(live: Live, rules: Rules) -> Lapse | None:
     """Say why *live* would not be let in now; None if it would."""
+    if live.identity is not None and not rules.is_ours(live.identity):
+        detail = f"{live.identity}, which we were to the peer, was taken from us"
+        return Lapse(Outcome.IDENTITY_WITHDRAWN, detail, Reason.NO_IDENTITY)
     peer = None if live.chain is None else rules.judge(live.chain)
     if isinstance(peer, Refusal):
         outcome = _OUTCOMES.get(peer.reason, Outcome.PEER_UNTRUSTED)

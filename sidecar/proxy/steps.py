@@ -122,6 +122,8 @@ def check_identity(
     if why is not None:
         _count(mesh, connection, Reason.NO_IDENTITY, trio.current_time())
         raise Refused(Outcome.HANDSHAKE_FAILED, why, Reason.NO_IDENTITY)
+    if credentials.svid is not None:
+        connection.identity = credentials.svid.name
     return credentials
 
 

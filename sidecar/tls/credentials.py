@@ -66,8 +66,11 @@ class Credentials:
         self._client = client_context(material.svid, tls)
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
+        self.granted = material.granted
         self.withdrawn: str | None = None
         """Why what this presents may not be presented any more; see `withdraw`."""
+        if not self.is_ours(material.svid.name):
+            self.withdrawn = f"{material.svid.name} was taken from us"
         # Contexts and sessions of their own, so that no ticket leads from one of our
         # identities to another; what is known of peers is known for all of them.
         self._others = {
@@ -108,6 +111,14 @@ class Credentials:
         self.withdrawn = why
         for each in self._others.values():
             each.withdraw(why)
+
+    def disown(self) -> None:
+        """Take nothing for ours any more of what was presented before, either."""
+        self.granted = frozenset()
+
+    def is_ours(self, name: Peer) -> bool:
+        """Tell whether we still are whom *name* says, and not only were it once."""
+        return self.granted is None or name in self.granted
 
     @property
     def svid(self) -> Svid | None:
@@ -175,6 +186,7 @@ class NoCredentials(Credentials):
     ) -> None:
         self.generation = generation
         self.withdrawn = "no certificate has been issued to us yet"
+        self.granted = frozenset()
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
         self._others = {}

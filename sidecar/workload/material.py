@@ -1,10 +1,12 @@
 """What an agent sent, judged by the rules that hold for files.
 
-One message is taken or refused as a whole.
+One message is taken or refused as a whole. An SVID that is absent from one is no
+mistake in it: it was taken from us (SPIFFE Workload API 4.4).
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sidecar.config.crl import CrlError, parse_crls
@@ -23,11 +25,11 @@ from sidecar.identity.svid import Svid
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from sidecar.config.material import FileTrust
     from sidecar.config.model import Identity
-    from sidecar.workload.response import X509SvidResponse
+    from sidecar.workload.response import SentSvid, X509SvidResponse
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ def material_of(
     identity: Identity,
     files: FileTrust,
     now: dt.datetime | None,
+    former: Mapping[str | None, Svid] = MappingProxyType({}),
 ) -> Material:
     """Make of *response* what handshakes need.
 
@@ -47,17 +50,20 @@ def material_of(
         identity: Which of the SVIDs is meant, and whose names count.
         files: What is beside it in files: the roots of unnamed peers, and more lists.
         now: When our SVID must be valid; None where it was found so before.
+        former: Whom each of our identities (None is the first) has been so far, by
+            the same hints. Where none has its hint any more, the name is followed; one
+            that is gone, too, stays as it was, and is not `Material.granted`.
 
     Raises:
         Invalid: Something in it breaks a rule; there is a finding for each, relative
             to `identity`. No other exception escapes, whatever was sent.
     """
     reading = _Reading()
-    svid = reading.svid(response, identity.hint, (), now)
-    additional = {
-        name: reading.svid(response, each.hint, ("additional", name), now)
-        for name, each in identity.additional.items()
+    found = {
+        name: reading.svid(response, hint, place, now, former.get(name))
+        for name, hint, place in _hints(identity)
     }
+    svid = found.pop(None)
     bundles = reading.bundles(response)
     crls = [
         reading.use(f"revocation list {number}", parse_crls, crl) or ()
@@ -67,7 +73,8 @@ def material_of(
         raise Invalid(reading.findings)
     return Material(
         svid=svid,
-        additional={name: each for name, each in additional.items() if each},
+        additional={name: each for name, each in found.items() if name and each},
+        granted=frozenset(SpiffeId.parse(each.spiffe_id) for each in response.svids),
         bundles=bundles,
         name_roots=files.name_roots,
         crls=(*(each for several in crls for each in several), *files.crls),
@@ -87,14 +94,17 @@ class _Reading:
         hint: str | None,
         place: Place,
         now: dt.datetime | None,
+        former: Svid | None,
     ) -> Svid | None:
         """Read the SVID that is meant: the first with the hint, or of them all."""
-        sent = next((s for s in response.svids if hint in {None, s.hint}), None)
+        sent = _with_hint(response, hint)
+        if sent is None and former is not None:
+            same = (s for s in response.svids if s.spiffe_id == str(former.name))
+            sent = next(same, None)
+            if sent is None:
+                return former
         if sent is None:
-            hints = ", ".join(shown(each.hint) for each in response.svids)
-            what = f"expected the hint of an SVID that the agent has ({hints})"
-            what = f"{what}, got {shown(hint)}"
-            self.findings.append(Finding((*place, "hint"), what))
+            self.findings.append(_no_such_hint(response, hint, place))
             return None
 
         def read() -> Svid:
@@ -133,6 +143,34 @@ class _Reading:
             return None
 
 
+def unmet_hints(response: X509SvidResponse, identity: Identity) -> tuple[Finding, ...]:
+    """Find the hints of *identity* that no SVID of *response* has."""
+    return tuple(
+        _no_such_hint(response, hint, place)
+        for _, hint, place in _hints(identity)
+        if _with_hint(response, hint) is None
+    )
+
+
+def _hints(identity: Identity) -> Iterator[tuple[str | None, str | None, Place]]:
+    """List our identities: the name (None is the first), its hint, and its place."""
+    yield None, identity.hint, ()
+    for name, each in identity.additional.items():
+        yield name, each.hint, ("additional", name)
+
+
+def _with_hint(response: X509SvidResponse, hint: str | None) -> SentSvid | None:
+    return next((s for s in response.svids if hint in {None, s.hint}), None)
+
+
+def _no_such_hint(
+    response: X509SvidResponse, hint: str | None, place: Place
+) -> Finding:
+    hints = ", ".join(shown(each.hint) for each in response.svids)
+    what = f"expected the hint of an SVID that the agent has ({hints})"
+    return Finding((*place, "hint"), f"{what}, got {shown(hint)}")
+
+
 def _own_domain(name: str) -> str:
     return SpiffeId.parse(name).trust_domain
 
@@ -143,4 +181,8 @@ def _domain(name: str) -> str:
 
 
 def _read_bundle(name: str, domain_of: Callable[[str], str], der: bytes) -> TrustBundle:
+    if not der:
+        # A domain that has no X.509 authority, or none any more; of our own domain,
+        # there is always a bundle (SPIFFE Workload API 4.4 and 5.1).
+        return TrustBundle(domain_of(name), ())
     return TrustBundle.from_der(domain_of(name), der)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from OpenSSL import SSL
 
 from tests.integration.callers import (
     ANSWER,
@@ -159,10 +160,20 @@ def test_svids_of_an_agent_are_told_apart_by_their_hints(
         }
         with two_ports(town, application, second, source) as sidecar:
             ports = ports_of(sidecar)
-            assert [name(shown(port, own)) for port in ports] == [API, BILLING]
+            before = [shown(port, own) for port in ports]
+            assert [name(each) for each in before] == [API, BILLING]
             agent.send(sent(""))
-            eventually(lambda: failures(sidecar, "identity"), "one is missed")
-            assert "identity.additional.pays.hint" in sidecar.get("/readyz")[1]
+            eventually(lambda: generation(sidecar, "identity") == 2, "it is taken up")
+            after = shown(ports[0], own)
+            assert (name(after), after == before[0]) == (API, False)
+            with pytest.raises((SSL.Error, ConnectionError)):
+                shown(ports[1], own)
+            eventually(lambda: sidecar.get("/readyz")[0] == 503, "it is missed")
+            said = sidecar.get("/readyz")[1]
+            assert f"identity 'pays': {BILLING} was taken from us" in said
+            assert "warning: identity: identity.additional.pays.hint: " in said
+            agent.send(sent("", "money"))
+            eventually(lambda: sidecar.get("/readyz") == (200, "ready\n"), "it is back")
             assert [name(shown(port, own)) for port in ports] == [API, BILLING]
 
 

@@ -50,7 +50,7 @@ OUTCOMES: Final = {
     Reason.EXPIRED: "peer_expired",
     Reason.REVOKED: "peer_revoked",
     Reason.UNTRUSTED_CHAIN: "peer_untrusted",
-    Reason.UNKNOWN_TRUST_DOMAIN: "peer_untrusted",
+    Reason.UNKNOWN_TRUST_DOMAIN: "bundle_withdrawn",
 }
 
 

@@ -17,6 +17,7 @@ from sidecar.config.model import (
     Inbound,
     Mode,
     Outbound,
+    PortSettings,
     Route,
     RouteMode,
 )
@@ -192,7 +193,7 @@ async def test_a_port_that_becomes_strict_ends_its_plaintext() -> None:
     [
         ("crl", "peer_revoked", "revoked"),
         ("bundle", "peer_untrusted", "untrusted_chain"),
-        ("domain", "peer_untrusted", "unknown_trust_domain"),
+        ("domain", "bundle_withdrawn", "unknown_trust_domain"),
     ],
 )
 async def test_trust_that_is_withdrawn_ends_those_concerned(
@@ -233,6 +234,34 @@ async def test_trust_that_is_withdrawn_ends_those_concerned(
         assert record["peer"] == partner_cart
         assert record["generation"] == 1  # that of its handshake
         stays.wire.sock.close()
+
+
+async def test_what_was_made_with_an_identity_taken_from_us_is_ended() -> None:
+    """And none that another of our identities was shown to."""
+    async with (
+        application() as app,
+        running(configuration(to=app.endpoint), allow("cart")) as started,
+        watched(started) as recheck,
+    ):
+        ports = {app.endpoint.port: PortSettings(identity="pays")}
+        first = await caller(started, svid("cart"))
+        before = started.mesh.credentials.material
+        with_two = evolve(before, additional={"pays": svid("billing")})
+        publish(started, trust=with_two)
+        reconfigure(started, inbound=evolve(started.mesh.config.inbound, ports=ports))
+        second = await caller(started, svid("cart"))
+        only_first = frozenset([before.svid.name])
+        publish(started, trust=evolve(with_two, granted=only_first))
+        with second.wire:
+            await second.wire.was_reset()
+        await judged(recheck, started)
+        await answered(first)
+        record = await started.record()
+        assert record["outcome"] == "identity_withdrawn"
+        assert record["reason"] == "no_identity"
+        billing = spiffe_id("billing")
+        assert record["detail"].startswith(f"{billing}, which we were to the peer")
+        first.wire.sock.close()
 
 
 async def test_a_peer_whose_certificate_expires_is_ended() -> None:

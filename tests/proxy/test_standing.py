@@ -35,12 +35,14 @@ API = "spiffe://example.org/ns/shop/sa/api"
 CHAIN = (b"leaf", b"issuer")
 DESTINATION = Endpoint("10.0.0.7", 8080)
 
+US = SpiffeId.parse("spiffe://example.org/ns/shop/sa/us")
+
 INBOUND = Live(
-    Direction.INBOUND, DESTINATION, Endpoint("10.0.0.1", 4711), "callers", CHAIN
+    Direction.INBOUND, DESTINATION, Endpoint("10.0.0.1", 4711), "callers", CHAIN, US
 )
-PLAIN = evolve(INBOUND, chain=None)
+PLAIN = evolve(INBOUND, chain=None, identity=None)
 OUTBOUND = Live(
-    Direction.OUTBOUND, DESTINATION, Endpoint("127.0.0.1", 4711), "api", CHAIN
+    Direction.OUTBOUND, DESTINATION, Endpoint("127.0.0.1", 4711), "api", CHAIN, US
 )
 
 
@@ -61,6 +63,7 @@ def rules(
     names: Mapping[str, tuple[str, ...]] | None = None,
     judged: Peer | Refusal | str = CART,
     own: OwnEndpoints | None = None,
+    ours: bool = True,
 ) -> Rules:
     known = names or {}
     found = known_as(judged) if isinstance(judged, str) else judged
@@ -76,6 +79,7 @@ def rules(
         own or OwnEndpoints((), lambda _: True),
         lambda host: known.get(host, (host,)),
         judge,
+        lambda name: ours and name == US,
     )
 
 
@@ -156,7 +160,7 @@ def test_what_leads_to_ourselves_by_now_is_ended() -> None:
         (Reason.EXPIRED, Outcome.PEER_EXPIRED),
         (Reason.REVOKED, Outcome.PEER_REVOKED),
         (Reason.UNTRUSTED_CHAIN, Outcome.PEER_UNTRUSTED),
-        (Reason.UNKNOWN_TRUST_DOMAIN, Outcome.PEER_UNTRUSTED),
+        (Reason.UNKNOWN_TRUST_DOMAIN, Outcome.BUNDLE_WITHDRAWN),
         (Reason.NOT_YET_VALID, Outcome.PEER_UNTRUSTED),
         (Reason.NOT_AN_SVID, Outcome.PEER_UNTRUSTED),
     ],
@@ -167,6 +171,24 @@ def test_whom_we_trust_no_more_is_ended_whatever_the_policy_says(
 ) -> None:
     now = rules(default="allow", judged=Refusal(reason, "why", 1))
     assert lapse_of(live, now) == Lapse(outcome, "why", reason)
+
+
+@pytest.mark.parametrize("live", [INBOUND, OUTBOUND])
+def test_what_was_made_with_an_identity_that_is_not_ours_any_more_is_ended(
+    live: Live,
+) -> None:
+    now = rules(default="allow", ours=False)
+    assert lapse_of(live, now) == Lapse(
+        Outcome.IDENTITY_WITHDRAWN,
+        f"{US}, which we were to the peer, was taken from us",
+        Reason.NO_IDENTITY,
+    )
+
+
+def test_plaintext_needs_no_identity_of_ours() -> None:
+    inbound = Inbound(mode=Mode.DISABLED)
+    now = rules(default="allow", inbound=inbound, ours=False)
+    assert lapse_of(PLAIN, now) is None
 
 
 # --- Outbound
@@ -219,7 +241,7 @@ def test_a_server_that_no_route_expects_any_more_is_ended(
 
 
 def test_plaintext_ends_when_its_route_asks_for_mutual_tls() -> None:
-    live = evolve(OUTBOUND, chain=None)
+    live = evolve(OUTBOUND, chain=None, identity=None)
     assert lapse_of(live, rules(outbound=Outbound(routes=(to_api(API),)))) == Lapse(
         Outcome.POLICY_REVOKED, "the route 'api' asks for mutual TLS now"
     )

@@ -50,6 +50,8 @@ PUBLIC: dict[type[StrEnum], set[str]] = {
         "peer_expired",
         "peer_revoked",
         "peer_untrusted",
+        "bundle_withdrawn",
+        "identity_withdrawn",
         "drained",
         "internal_error",
     },

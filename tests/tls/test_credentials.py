@@ -427,6 +427,23 @@ def test_an_identity_that_there_is_not_is_unusable() -> None:
         assert ours.of(identity).unusable() == "the agent says no"
 
 
+def test_an_identity_that_is_not_granted_is_unusable_and_not_ours() -> None:
+    both = two_identities().material
+    first, second = both.svid.name, both.additional["billing"].name
+    ours = Credentials(evolve(both, granted=frozenset([first])), Tls())
+    assert (ours.unusable(), ours.is_ours(first)) == (None, True)
+    assert ours.of("billing").unusable() == f"{BILLING} was taken from us"
+    assert not ours.is_ours(second)
+    ours.disown()
+    assert not ours.is_ours(first)
+
+
+def test_what_files_bring_is_ours() -> None:
+    ours = two_identities()
+    assert ours.is_ours(SpiffeId.parse("spiffe://example.org/whoever"))
+    assert not NoCredentials(1).is_ours(SpiffeId.parse(API))
+
+
 def test_all_that_is_presented_is_listed() -> None:
     ours = two_identities()
     names = {name: str(each.name) for name, each in ours.svids().items()}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +14,17 @@ from sidecar.config.crl import parse_crls
 from sidecar.config.material import FileTrust
 from sidecar.config.model import AdditionalIdentity, Identity
 from sidecar.config.place import Invalid, written
-from sidecar.workload.material import material_of
+from sidecar.workload.material import material_of, unmet_hints
 from sidecar.workload.protobuf import MessageError
 from sidecar.workload.response import SentSvid, X509SvidResponse
 from tests.support.agent import der, entry, issue, response
 from tests.support.pki import new_authority, now
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.config.material import Material
+    from sidecar.identity.svid import Svid
 
 HOUR = dt.timedelta(hours=1)
 IDENTITY = Identity(workload_api="unix:///s")
@@ -34,13 +38,11 @@ def judge(
     *svids: Any,
     identity: Identity = IDENTITY,
     files: FileTrust | None = None,
-    at: dt.datetime | None = None,
+    former: Mapping[str | None, Svid] = MappingProxyType({}),
     **more: Any,
 ) -> Material:
-    sent = response(*svids, **more).SerializeToString()
-    return material_of(
-        X509SvidResponse.parse(sent), identity, files or FileTrust(), at or now()
-    )
+    sent = X509SvidResponse.parse(response(*svids, **more).SerializeToString())
+    return material_of(sent, identity, files or FileTrust(), now(), former)
 
 
 def refusals(*svids: Any, **more: Any) -> list[str]:
@@ -192,6 +194,48 @@ def test_additional_identities_are_chosen_by_their_hints() -> None:
         "additional.billing.hint: expected the hint of an SVID that the agent has "
         "(''), got 'pays'"
     ]
+
+
+PAYS = evolve(IDENTITY, additional={"billing": AdditionalIdentity(hint="pays")})
+
+
+def test_all_that_the_agent_has_for_us_is_ours_whether_it_is_meant_or_not() -> None:
+    material = judge(entry(API, AUTHORITY), entry(BILLING, AUTHORITY))
+    assert material.granted == frozenset([API.name, BILLING.name])
+
+
+def test_an_svid_that_is_absent_is_known_and_not_ours() -> None:
+    former = {None: API, "billing": BILLING}
+    material = judge(entry(API, AUTHORITY), identity=PAYS, former=former)
+    assert (material.svid, material.additional) == (API, {"billing": BILLING})
+    assert material.granted == frozenset([API.name])
+    hinted = evolve(IDENTITY, hint="internal")
+    material = judge(entry(BILLING, AUTHORITY), identity=hinted, former={None: API})
+    assert (material.svid, material.granted) == (API, frozenset([BILLING.name]))
+
+
+def test_a_name_is_followed_where_its_hint_is_gone() -> None:
+    fresh = issue(AUTHORITY, "/ns/shop/sa/billing")
+    sent = [entry(API, AUTHORITY), entry(fresh, AUTHORITY, "renamed")]
+    material = judge(*sent, identity=PAYS, former={"billing": BILLING})
+    assert material.additional == {"billing": fresh}
+    assert material.granted == frozenset([API.name, BILLING.name])
+
+
+def test_hints_that_no_svid_has_are_found() -> None:
+    sent = response(entry(API, AUTHORITY, "internal")).SerializeToString()
+    answer = X509SvidResponse.parse(sent)
+    assert unmet_hints(answer, IDENTITY) == ()
+    (unmet,) = unmet_hints(answer, PAYS)
+    assert written(unmet.place) == "additional.billing.hint"
+    assert unmet.what.endswith("that the agent has ('internal'), got 'pays'")
+
+
+def test_an_empty_bundle_of_another_domain_trusts_nothing_of_it() -> None:
+    """SPIRE sends it for a domain that has keys for JWTs alone."""
+    bundles = {"spiffe://partner.test": b""}
+    found = judge(entry(API, AUTHORITY), federated=bundles).bundles
+    assert found["partner.test"].roots == ()
 
 
 SENT = response(
