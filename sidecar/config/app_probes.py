@@ -24,7 +24,9 @@ VARIABLE: Final = "SIDECAR_APP_PROBES"
 PREFIX: Final = "/app-health/"
 """How every path begins that the kubelet asks for on behalf of the application."""
 
-_LARGEST: Final = 128 * 1024  # what Linux takes for one variable, MAX_ARG_STRLEN
+LARGEST: Final = 131_000
+"""Bytes of the value: what Linux takes for one variable, MAX_ARG_STRLEN, with its name."""
+
 _LONGEST_WAIT: Final = 86_400
 _ASKED: Final = re.compile(r"/app-health/[a-z0-9-]{1,63}/[a-z]{1,20}")
 _PATH: Final = re.compile(r"/[\x21-\x7e]*")
@@ -127,8 +129,8 @@ def parse_app_probes(text: str) -> dict[str, AppProbe]:
     """
     if not text:
         return {}
-    if len(text) > _LARGEST:
-        raise AppProbesError(f"larger than {_LARGEST} characters")
+    if len(text) > LARGEST:
+        raise AppProbesError(f"larger than {LARGEST} characters")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -66,6 +66,8 @@ class Edits:
 
     def _ensure(self, path: Tokens, empty: Any) -> None:
         *above, last = path
+        if isinstance(last, int):
+            return  # an item of a list, that is there
         parent: dict[Any, Any] = self._mapping(tuple(above)) if above else self.pod
         there = parent.get(last)
         if there is None:

@@ -19,7 +19,7 @@ from sidecar.injector.model import (
 from sidecar.injector.pod import mapping_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sidecar.injector.pod import Container, Pod
 
@@ -52,14 +52,13 @@ def why_not(pod: Pod, context: InjectionContext) -> str | None:
         return "it runs on Windows"
     if context.namespace in _SYSTEM:
         return f"the namespace {context.namespace} is of Kubernetes itself"
-    if STATUS in pod.annotations and is_there(pod):
-        return "it has the sidecar already"
     return None
 
 
-def is_there(pod: Pod) -> bool:
-    """Tell whether one of the containers is called like ours."""
-    return any(each.name == SIDECAR for each in pod.containers)
+def has_it(pod: Pod) -> bool:
+    """Tell whether the pod says that it was injected, and looks like it."""
+    named = any(each.name == SIDECAR for each in pod.containers)
+    return named and STATUS in pod.annotations
 
 
 def _said(pod: Pod, context: InjectionContext) -> str | None:
@@ -87,7 +86,19 @@ def conflicts(pod: Pod, settings: InjectionSettings) -> Iterator[str]:
         )
     if pod.labels.get(INJECTED, "true") != "true":
         yield f"label {INJECTED}: it is set by injection: remove it"
-    for container in pod.containers:
+    yield from conflicts_in(pod.containers, pod, settings)
+    for name in sorted({*VOLUMES} & {*pod.volumes}):
+        yield (
+            f"spec.volumes[{name}]: a volume of the sidecar has this name:"
+            " give it another"
+        )
+
+
+def conflicts_in(
+    containers: Iterable[Container], pod: Pod, settings: InjectionSettings
+) -> Iterator[str]:
+    """Find what would break, or pass by, of the application's containers."""
+    for container in containers:
         if container.name in {SIDECAR, INIT}:
             yield (
                 f"{container.place}: the sidecar's own container has this name:"
@@ -96,11 +107,6 @@ def conflicts(pod: Pod, settings: InjectionSettings) -> Iterator[str]:
         yield from _ports(container)
         if settings.native or container.lives_on:
             yield from _user(pod, container, settings)
-    for name in sorted({*VOLUMES} & {*pod.volumes}):
-        yield (
-            f"spec.volumes[{name}]: a volume of the sidecar has this name:"
-            " give it another"
-        )
 
 
 def _ports(container: Container) -> Iterator[str]:

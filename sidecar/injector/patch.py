@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
-from sidecar.config.app_probes import VARIABLE, render_app_probes
 from sidecar.injector.additions import init_container, sidecar_container, volumes
+from sidecar.injector.again import inject_again
 from sidecar.injector.annotations import AnnotationsError, with_annotations
 from sidecar.injector.edits import Edits
-from sidecar.injector.eligible import conflicts, why_not
+from sidecar.injector.eligible import conflicts, has_it, why_not
 from sidecar.injector.model import (
     INJECTED,
-    PREFIX,
     STATUS,
     TELEMETRY_PORT,
     Injection,
@@ -25,18 +24,19 @@ from sidecar.injector.model import (
 )
 from sidecar.injector.notes import notes_on
 from sidecar.injector.pod import Pod, PodError, names_of, read_pod
-from sidecar.injector.probes import ProbeError, Rewrite, rewrites_of
+from sidecar.injector.rewrites import put, rewrites_in, told, too_much_to_keep
 from sidecar.injector.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sidecar.injector.probes import Rewrite
 
 PROMETHEUS: Final = {
     "prometheus.io/scrape": "true",
     "prometheus.io/port": str(TELEMETRY_PORT),
     "prometheus.io/path": "/metrics",
 }
-_LARGEST_VARIABLE: Final = 131_000  # below MAX_ARG_STRLEN of Linux, with its name
 _DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 _ANNOTATIONS: Final = ("metadata", "annotations")
 
@@ -52,7 +52,8 @@ def inject(
         settings: Those of the mesh; annotations change them for this pod.
 
     Returns:
-        A pod that has been patched is skipped. No exception escapes.
+        A pod that has been patched is skipped, unless something was added to it
+        since. No exception escapes.
     """
     try:
         read = read_pod(pod)
@@ -71,45 +72,25 @@ def inject(
         )
     except AnnotationsError as error:
         problems += error.problems
+    if has_it(read):
+        return Refused(tuple(problems)) if problems else inject_again(read, settings)
     problems += conflicts(read, settings)
-    rewrites = _rewrites(read, problems) if settings.rewrite_probes else []
+    rewrites = rewrites_in(read.containers, problems) if settings.rewrite_probes else []
+    text = told(rewrites, problems)
     if problems:
         return Refused(tuple(problems))
-    operations = _operations(read, settings, rewrites)
-    return Patched(operations, tuple(notes_on(read, context, settings)))
+    edits = _edited(read, settings, rewrites, text)
+    if problem := too_much_to_keep(read.annotations, edits.pod):
+        return Refused((problem,))
+    return Patched(tuple(edits.operations), tuple(notes_on(read, context, settings)))
 
 
-def _rewrites(pod: Pod, problems: list[str]) -> list[Rewrite]:
-    rewrites: list[Rewrite] = []
-    for container in pod.containers:
-        try:
-            rewrites += rewrites_of(container)
-        except ProbeError as error:
-            problems.append(str(error))
-    if len(_told(rewrites)) > _LARGEST_VARIABLE:
-        problems.append(
-            f"{VARIABLE}: a process takes a variable of {_LARGEST_VARIABLE} bytes, and"
-            f" what probes are to ask is {len(_told(rewrites))}: set"
-            f" {PREFIX}rewrite-probes: disabled"
-        )
-    return rewrites
-
-
-def _told(rewrites: list[Rewrite]) -> str:
-    """Write what the sidecar is to ask; nothing, where there is no probe."""
-    probes = {each.asked: each.probe for each in rewrites}
-    return render_app_probes(probes) if probes else ""
-
-
-def _operations(
-    pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
-) -> tuple[dict[str, Any], ...]:
+def _edited(
+    pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite], text: str
+) -> Edits:
     edits = Edits(pod.raw)
-    handlers: dict[str, Mapping[str, Any]] = {}
-    for each in rewrites:  # first, while the indexes are what they were
-        edits.rename(each.above, each.kind, "httpGet", each.handler)
-        handlers[each.key] = {each.kind: each.original}
-    added = _add_containers(edits, pod, settings, rewrites)
+    handlers = put(edits, rewrites)  # first, while the indexes are what they were
+    added = _add_containers(edits, settings, text)
     added["volumes"] = _add_named(
         edits, "volumes", volumes(settings, _service_account(pod))
     )
@@ -129,7 +110,7 @@ def _operations(
     edits.ensure(_ANNOTATIONS)
     status = Status(added, edits.was, handlers)
     edits.add_member(_ANNOTATIONS, STATUS, status.render())
-    return tuple(edits.operations)
+    return edits
 
 
 def _annotations(pod: Pod, settings: InjectionSettings) -> dict[str, str]:
@@ -143,9 +124,9 @@ def _annotations(pod: Pod, settings: InjectionSettings) -> dict[str, str]:
 
 
 def _add_containers(
-    edits: Edits, pod: Pod, settings: InjectionSettings, rewrites: list[Rewrite]
+    edits: Edits, settings: InjectionSettings, app_probes: str
 ) -> dict[str, list[str]]:
-    sidecar = sidecar_container(settings, _told(rewrites))
+    sidecar = sidecar_container(settings, app_probes)
     inits = [init_container(settings)] if settings.redirect.enabled else []
     if settings.native:
         inits.append(sidecar)

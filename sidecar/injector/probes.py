@@ -14,6 +14,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from sidecar.config.app_probes import (
+    LARGEST,
     PREFIX,
     AppProbe,
     GrpcProbe,
@@ -108,8 +109,10 @@ def _rewrites(
         seconds = _HOOK_SECONDS if "lifecycle" in way else probe.get("timeoutSeconds")
         asked = f"{PREFIX}{container.name}/{last}"
         app_probe = AppProbe(_handler(container, kind, original, place), seconds or 1)
+        text = render_app_probes({asked: app_probe})
         try:
-            parse_app_probes(render_app_probes({asked: app_probe}))
+            # What is too much for one is too much for all, and is said there.
+            parse_app_probes(text if len(text) <= LARGEST else "")
         except ValueError as error:
             raise ProbeError(f"{place}.{kind}: {error}") from None
         above = ("spec", container.inside, container.at, *way)

@@ -77,7 +77,8 @@ def with_source(
     result: list[Operation] = []
     for operation in operations:
         result.append(operation)
-        if operation["op"] == "add" and operation["path"].endswith(_STATUS):
+        # It is added, or replaces the one of an injection before.
+        if "value" in operation and operation["path"].endswith(_STATUS):
             above = operation["path"].removesuffix(_STATUS)
             own = {
                 _key(value, path, above): member

@@ -79,8 +79,14 @@ def parse_status(text: str) -> Status:
 
 
 def with_texts(text: str, source: Mapping[str, str]) -> str:
-    """Give an annotation that also remembers texts of a file."""
-    return evolve(parse_status(text), source=source).render()
+    """Give an annotation that also remembers texts of a file, where it has a use."""
+    status = parse_status(text)
+    of_use = {
+        key: member
+        for key, member in source.items()
+        if key in status.handlers or key in status.was
+    }
+    return evolve(status, source={**status.source, **of_use}).render()
 
 
 def _names(value: dict[str, Any], key: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from sidecar.config.wording import shown
+from sidecar.injector.again import ALREADY
 from sidecar.injector.annotations import parse_switch
 from sidecar.injector.model import (
     INJECT,
@@ -152,7 +153,7 @@ def decide(review: Review, settings: InjectionSettings, *, fail_open: bool) -> V
     if isinstance(decision, Refused):
         message = f"no sidecar for this pod: {decision.message}"
         return Verdict(Result.REFUSED, allowed=False, message=message)
-    asked = _asked_for(_mapping(review.pod.get("metadata")))
+    asked = decision != ALREADY and _asked_for(_mapping(review.pod.get("metadata")))
     warning = f"no sidecar for this pod: {decision.reason}"
     return Verdict(
         Result.SKIPPED,

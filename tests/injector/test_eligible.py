@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from sidecar.injector.eligible import conflicts, is_there, why_not
+from sidecar.injector.eligible import conflicts, has_it, why_not
 from sidecar.injector.model import InjectionContext, InjectionSettings, NativeSidecar
 from sidecar.injector.pod import Pod, read_pod
 
@@ -72,14 +72,6 @@ def test_a_pod_gets_the_sidecar(who: Pod, context: InjectionContext) -> None:
             evolve(LABELLED, namespace="kube-system"),
             "kube-system is of Kubernetes itself",
         ),
-        (
-            pod(
-                {"annotations": {"sidecar.mesh/status": "{}"}},
-                initContainers=[{"name": "sidecar"}],
-            ),
-            LABELLED,
-            "it has the sidecar already",
-        ),
     ],
 )
 def test_a_pod_is_left_alone(who: Pod, context: InjectionContext, reason: str) -> None:
@@ -107,9 +99,11 @@ def test_a_word_for_neither_is_refused(
     assert str(error.value).startswith(what)
 
 
-def test_it_is_there_by_its_name() -> None:
-    assert not is_there(pod())
-    assert is_there(pod(initContainers=[{"name": "sidecar"}]))
+def test_a_pod_has_it_that_says_so_and_looks_like_it() -> None:
+    says = {"annotations": {"sidecar.mesh/status": "{}"}}
+    assert not has_it(pod(says))
+    assert not has_it(pod(initContainers=[{"name": "sidecar"}]))
+    assert has_it(pod(says, initContainers=[{"name": "sidecar"}]))
 
 
 ROOT = {"securityContext": {"runAsUser": 0}}

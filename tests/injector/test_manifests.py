@@ -278,3 +278,24 @@ def test_every_document_that_will_not_do_is_named() -> None:
     first, second = str(caught.value).split("\n")
     assert first.startswith("x.yaml, document 1, that begins on line 1: ")
     assert second.startswith("x.yaml, document 3, that begins on line 4: ")
+
+
+LATER = """\
+  - name: later  # somebody's own
+    image: later
+    readinessProbe: {tcpSocket: {port:  90}}
+"""
+
+
+def test_what_was_added_to_an_injected_file_is_of_the_mesh_and_stays() -> None:
+    head = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n"
+    web = "  - {name: web, livenessProbe: {httpGet: {port:  80}}}\n"
+    once = "".join(inject(head + web).texts)
+    assert once.count("  - {name: web") == 1
+    again = inject(once.replace("  - {name: web", f"{LATER}  - {{name: web"))
+    assert outcomes(again) == {"Pod default/(no name)": Patched}
+    (out,) = again.texts
+    assert "# somebody's own" in out
+    assert out.count("/app-health/") == 4
+    assert uninject(out).texts == (head + LATER + web,)
+    assert inject(out).texts == (out,)

@@ -77,7 +77,11 @@ VALUE: dict[str, Any] = {
 STATUS: dict[str, Any] = {
     "op": "add",
     "path": "/items/0/metadata/annotations/sidecar.mesh~1status",
-    "value": Status({}).render(),
+    "value": Status(
+        {},
+        was={"/metadata/labels": None},
+        handlers={"containers/web/livenessProbe": {"tcpSocket": {"port": 80}}},
+    ).render(),
 }
 
 

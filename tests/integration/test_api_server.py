@@ -6,29 +6,28 @@ KUBEBUILDER_ASSETS, the folder where it is; `test_inject.py` asks kubectl alone.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import signal
-import subprocess
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from sidecar.injector.model import Patched
+from sidecar.injector.operations import applied
+from sidecar.injector.restore import uninject
 from tests.injector.pods import PODS
+from tests.support.api_server import (
+    ApiServer,
+    LateWebhook,
+    Manifest,
+    configuration,
+    containers_of,
+)
 from tests.support.deadlines import eventually
-from tests.support.helm import manifests
-from tests.support.processes import ROOT, Process
-from tests.support.programs import require
 from tests.support.webhooks import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-    from types import TracebackType
-
-Manifest = dict[str, Any]
 
 NAMESPACE = {
     "apiVersion": "v1",
@@ -36,51 +35,6 @@ NAMESPACE = {
     "metadata": {"name": "shop", "labels": {"sidecar.mesh/inject": "enabled"}},
 }
 ACCOUNTS = ("default", "web")
-
-
-class ApiServer(Process):
-    """etcd and kube-apiserver, empty."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        script = ROOT / "scripts" / "with-api-server"
-        words = ["sh", "-c", 'echo "$KUBECONFIG"; exec sleep 600']
-        super().__init__([script, *words], folder, "api-server")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the command too: before that the script does not mind a signal."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGTERM)
-            self.wait()
-        super().__exit__(kind, error, trace)
-
-    def is_ready(self) -> bool:
-        self.check_running()
-        return bool(self.stdout.read_text())
-
-    def kubectl(
-        self, *words: str, given: Manifest | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        config = self.stdout.read_text().strip()
-        return subprocess.run(
-            [require("kubectl"), "--kubeconfig", config, *words],
-            input=None if given is None else json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={"HOME": str(self.folder)},
-        )
-
-    def create(self, *words: str, given: Manifest) -> Manifest:
-        done = self.kubectl("create", "-f-", "-ojson", *words, given=given)
-        assert done.returncode == 0, done.stderr
-        created: Manifest = json.loads(done.stdout)
-        return created
 
 
 @pytest.fixture(scope="module")
@@ -94,35 +48,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("api-server")
     settings = 'image: example/sidecar:1\nkubernetes_version: "1.34"\n'
     webhook = Webhook(folder, "--drain-delay", "0", settings=settings)
-    with ApiServer(folder) as server, webhook:
+    with ApiServer(folder) as server, webhook, LateWebhook(webhook) as late:
         eventually(webhook.is_ready, "the webhook")
         eventually(server.is_ready, "the API server", seconds=240)
         server.create(given=NAMESPACE)
         for name in ACCOUNTS:
             server.create(given=_object("ServiceAccount", name))
-        server.create(given=_configuration(webhook))
-        probe = _pod("probe", PODS["smallest"])
+        server.create(given=configuration(webhook))
+        server.create(given=late.configuration())
+        probe = _changed(PODS["smallest"], containers="{}")
 
-        def is_asked() -> bool:
-            """Tell whether the API server has seen the configuration by now."""
-            return len(_containers(server.create("--dry-run=server", given=probe))) > 1
+        def are_asked() -> bool:
+            """Tell whether the API server has seen the configurations by now."""
+            made = server.create("--dry-run=server", given=_pod("probe", probe))
+            return len(containers_of(made)) == 4
 
-        eventually(is_asked, "a pod with the sidecar", seconds=30)
+        eventually(are_asked, "a pod with the sidecar", seconds=30)
         yield server
-
-
-def _configuration(webhook: Webhook) -> Manifest:
-    """Give the chart's, that asks over loopback rather than through a service."""
-    (made,) = [
-        each for each in manifests() if each["kind"] == "MutatingWebhookConfiguration"
-    ]
-    for each in made["webhooks"]:
-        bundle = (webhook.folder / "webhook.bundle.crt").read_bytes()
-        each["clientConfig"] = {
-            "url": f"https://localhost:{webhook.port}/inject",
-            "caBundle": base64.b64encode(bundle).decode(),
-        }
-    return made
 
 
 def _object(kind: str, name: str, metadata: Manifest | None = None) -> Manifest:
@@ -135,10 +77,12 @@ def _pod(name: str, shape: Manifest) -> Manifest:
     return made | {"spec": shape["spec"]}
 
 
-def _containers(pod: Manifest) -> list[Manifest]:
-    spec = pod["spec"]
-    found: list[Manifest] = spec.get("initContainers", []) + spec["containers"]
-    return found
+def _changed(pod: Manifest, **late: str) -> Manifest:
+    """Give a pod to which another webhook adds containers, once ours was asked."""
+    metadata = pod.get("metadata") or {}
+    asked = {f"example.org/{inside}": text for inside, text in late.items()}
+    annotations = {**(metadata.get("annotations") or {}), **asked}
+    return {**pod, "metadata": {**metadata, "annotations": annotations}}
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -146,7 +90,7 @@ def test_a_pod_with_the_sidecar_is_one_that_kubernetes_takes(
     cluster: ApiServer, name: str
 ) -> None:
     made = cluster.create("--dry-run=server", given=_pod(name, PODS[name]))
-    names = {each["name"] for each in _containers(made)}
+    names = {each["name"] for each in containers_of(made)}
     assert {"sidecar", "sidecar-init"} < names
     assert made["metadata"]["labels"]["sidecar.mesh/injected"] == "true"
 
@@ -158,7 +102,7 @@ def test_the_token_of_the_service_account_is_the_applications_alone(
     (holds,) = [each["name"] for each in made["spec"]["volumes"] if "projected" in each]
     having = {
         each["name"]
-        for each in _containers(made)
+        for each in containers_of(made)
         if any(mount["name"] == holds for mount in each["volumeMounts"])
     }
     assert having == {"web"}
@@ -178,3 +122,57 @@ def test_who_is_refused_is_told_by_kubectl_what_to_change(cluster: ApiServer) ->
     assert refused.returncode != 0
     assert 'webhook "namespace.inject.sidecar.mesh" denied' in refused.stderr
     assert "spec.containers[web]: runAsUser 1337 is the sidecar's" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["smallest", "probes"])
+def test_what_a_webhook_behind_ours_adds_is_of_the_mesh(
+    cluster: ApiServer, name: str
+) -> None:
+    asked = _changed(
+        PODS[name], containers="{}", initContainers='{"livenessProbe": null}'
+    )
+    made = cluster.create("--dry-run=server", given=_pod("late", asked))
+    inits = [each["name"] for each in made["spec"]["initContainers"]]
+    assert inits[:3] == ["sidecar-init", "sidecar", "late-initcontainers"]
+    names = [each["name"] for each in containers_of(made)]
+    assert len(names) == len({*names})
+    (late,) = [
+        each for each in made["spec"]["containers"] if each["name"] == "late-containers"
+    ]
+    probe = late["livenessProbe"]["httpGet"]
+    assert (probe["path"], probe["port"]) == (
+        "/app-health/late-containers/livez",
+        15020,
+    )
+    (sidecar,) = [each for each in containers_of(made) if each["name"] == "sidecar"]
+    (told,) = [
+        json.loads(each["value"])
+        for each in sidecar["env"]
+        if each["name"] == "SIDECAR_APP_PROBES"
+    ]
+    asked_for = told["/app-health/late-containers/livez"]["httpGet"]
+    assert (asked_for["path"], asked_for["port"]) == ("/ok", 9090)
+    back = uninject(made)
+    assert isinstance(back, Patched)
+    assert back.notes == ()
+    before = [each["name"] for each in containers_of(_pod("late", PODS[name]))]
+    left = containers_of(applied(made, back.operations))
+    late_names = ["late-initcontainers", "late-containers"]
+    assert {each["name"] for each in left} == {*before, *late_names}
+    assert not any("app-health" in json.dumps(each) for each in left)
+
+
+def test_what_a_webhook_behind_ours_adds_passes_by_nothing(cluster: ApiServer) -> None:
+    late = '{"securityContext": {"runAsUser": 1337}}'
+    pod = _pod("late", _changed(PODS["smallest"], containers=late))
+    refused = cluster.kubectl("create", "-f-", given=pod)
+    assert refused.returncode != 0
+    assert "spec.containers[late-containers]: runAsUser 1337" in refused.stderr
+
+
+def test_who_asks_for_the_sidecar_and_has_it_is_not_warned(cluster: ApiServer) -> None:
+    """Though ours is asked again, as the other has changed the pod."""
+    bare = _changed(PODS["smallest"], initContainers='{"livenessProbe": null}')
+    bare["metadata"]["labels"] = {"sidecar.mesh/inject": "enabled"}
+    done = cluster.kubectl("create", "--dry-run=server", "-f-", given=_pod("x", bare))
+    assert (done.returncode, done.stderr) == (0, "")

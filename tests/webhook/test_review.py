@@ -149,6 +149,13 @@ def test_who_asked_for_it_and_cannot_have_it_is_told(
     assert ("warnings" in given) is warned
 
 
+def test_who_has_it_is_not_told_that_there_is_none() -> None:
+    subject = pod(labels={"sidecar.mesh/inject": "enabled"})
+    subject = patched(subject, answer(UID, decided(subject)))
+    verdict = decided(subject)
+    assert (verdict.result, verdict.warnings) == (Result.SKIPPED, ())
+
+
 def test_a_word_that_is_no_switch_is_refused_and_not_taken_for_a_wish() -> None:
     verdict = decided(pod(labels={"sidecar.mesh/inject": "perhaps"}))
     assert verdict.result is Result.REFUSED
