@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -120,12 +120,40 @@ def _answers(wish: Wish, deadline: Deadline) -> dict[Family, Answers | str]:
 
 
 def _processes() -> Iterator[Process]:
-    folders = (each for each in _PROC.iterdir() if each.name.isdecimal())
+    here = _networks(_PROC / "self")
+    folders = (
+        each
+        for each in _PROC.iterdir()
+        if each.name.isdecimal() and _is_among(_networks(each), here)
+    )
     for _, folder in zip(range(_MOST_PROCESSES), folders, strict=False):
         texts = (_read(folder / name) for name in ("status", "cmdline", "cgroup"))
         process = parse_process(int(folder.name), *texts)
         if process is not None:
             yield process
+
+
+def _networks(process: Path) -> tuple[str | None, int | None]:
+    """Name the network namespace of a process, in two ways; None is not known.
+
+    The link may only be read of one's own processes, or with CAP_SYS_PTRACE. But every
+    network namespace has its own files below `net`, which everybody may look at.
+    """
+    link: str | None = None
+    inode: int | None = None
+    with suppress(OSError):
+        link = str((process / "ns/net").readlink())
+    with suppress(OSError):
+        inode = (process / "net/dev").stat().st_ino
+    return link, inode
+
+
+def _is_among(
+    process: tuple[str | None, int | None], here: tuple[str | None, int | None]
+) -> bool:
+    """Tell whether a process may be of this network; of what is unknown it may."""
+    known = [pair for pair in zip(process, here, strict=True) if None not in pair]
+    return not known or known[0][0] == known[0][1]
 
 
 def _families(

@@ -420,6 +420,20 @@ def test_an_application_with_the_sidecars_user_is_found(
     assert "user 1337 listens at [::]:3306" in sock
 
 
+def test_processes_of_another_pod_are_none_of_its_business(
+    captured: Namespace, tmp_path: Path
+) -> None:
+    """They are to be seen where PID namespaces are shared, as on this machine."""
+    bound = ("--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all")
+    with new_cgroup() as cgroup, Namespace.new() as other:
+        through = (*cgroup.command(), *as_user(PROXY))
+        with somebody(other, tmp_path, "::", 3306, *through):
+            for caller in (as_user("1000", reads=False), (require("setpriv"), *bound)):
+                report = check(captured, "--before-start", through=caller)
+                assert report.ok, report
+                assert "of this network" in report.said("ok", "user")[0]
+
+
 def test_an_answer_from_outside_the_pod_is_none_of_the_sidecars(
     backends: list[Backend],
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from attrs import evolve
 
@@ -33,6 +34,14 @@ def test_it_sees_itself() -> None:
         assert own in [each.local for each in facts.sockets]
     assert os.getpid() in [each.pid for each in facts.processes]
     assert (facts.uid, facts.gid) == (os.geteuid(), os.getegid())
+
+
+def test_of_a_process_that_it_may_not_ask_the_network_is_known() -> None:
+    """As of those of root, by anybody; tests/netns has another network."""
+    here, proc = gather(WISH).processes, Path("/proc")
+    init = [each.pid for each in here if each.pid == 1]
+    same = (proc / "1/net/dev").stat().st_ino == (proc / "self/net/dev").stat().st_ino
+    assert init == ([1] if same else [])
 
 
 def test_without_programs_or_permission_the_tables_are_unseen() -> None:

@@ -123,7 +123,7 @@ class Facts:
         families: Those in which the pod can be reached; at least one.
         ipv6_interfaces: Which have an address of IPv6; loopback does not count.
         uid: Of this process, as is gid.
-        processes: Those that are to be seen.
+        processes: Those of this network namespace that are to be seen.
         sockets: Those of the pod that listen, before any of the doctor's did.
         before_start: The sidecar does not run yet, and that is as it should be.
         intent: None where no configuration was named.

@@ -25,6 +25,7 @@ _problem = partial(Finding, Check.USER, Level.PROBLEM, why=_WHY)
 def judge_users(facts: Facts) -> Iterator[Finding]:
     """Judge the processes that are to be seen, and the sockets of those that are not.
 
+    Those of other networks, as on a node, are not looked at: no rule here meets them.
     Another container's processes are only seen where the pod shares its PID
     namespace; its listening sockets always are, with their user.
     """
@@ -48,7 +49,7 @@ def judge_users(facts: Facts) -> Iterator[Finding]:
             Check.USER,
             Level.OK,
             f"of {len(facts.processes)} processes and {len(facts.sockets)} listening sockets"
-            f" that can be seen none but the sidecar's has its user"
+            f" of this network that can be seen none but the sidecar's has its user"
             f" {redirect.proxy_uid}",
         )
 

@@ -7,11 +7,13 @@ import pytest
 from attrs import evolve
 
 from sidecar.config.model import Endpoint
+from sidecar.redirect.doctor.answers import Answers
 from sidecar.redirect.doctor.diagnosis import diagnose
 from sidecar.redirect.doctor.facts import Aim, Facts, Fate, Probe, Service
 from sidecar.redirect.doctor.processes import Process
 from sidecar.redirect.doctor.report import report_lines, report_value
 from sidecar.redirect.model import Backend, Family, Ports, Redirect
+from sidecar.redirect.routing import Routing
 from tests.redirect.doctor.pods import (
     HEALTHY,
     PROBES,
@@ -19,7 +21,9 @@ from tests.redirect.doctor.pods import (
     SERVICE,
     SOCKETS,
     TARGETS,
+    TPROXY,
     listener,
+    probe,
     tables,
     with_options,
     with_probe,
@@ -85,6 +89,20 @@ CASES: dict[str, Facts] = {
     "ipv6-open": with_probe(
         Probe(Aim.CAPTURED, Family.IPV6, TARGETS[Family.IPV6], Fate.LEFT),
         evolve(HEALTHY, tables=HEALTHY.tables[:1]),
+    ),
+    "tproxy": TPROXY,
+    "tproxy-in-the-way": with_probe(
+        evolve(probe(Aim.ANSWER, Family.IPV4), fate=Fate.LEFT),
+        evolve(
+            TPROXY,
+            answers={
+                Family.IPV4: Answers(
+                    Routing(rule=True, route=True), ("100: from all lookup main",)
+                ),
+                Family.IPV6: "ip is not on the PATH: install iproute2",
+            },
+            transparent=frozenset(),
+        ),
     ),
     "same-user": evolve(
         HEALTHY,
