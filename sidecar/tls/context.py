@@ -26,9 +26,14 @@ TLS13_CIPHERS: Final = (
 )
 
 # For TLS 1.2, where it is allowed: forward secrecy and AEAD only (RFC 9325, 4.2).
-TLS12_CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+TLS12_CIPHERS: Final = b"ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20"
 
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+
+# Of what both know the server's first counts, as with Envoy: OpenSSL's clients have
+# AES-256 first. But one that begins with ChaCha20 has no AES in its hardware, and gets
+# ChaCha20 (ssl.h, SSL_OP_PRIORITIZE_CHACHA, which pyOpenSSL leaves out).
+_OUR_ORDER: Final = SSL.OP_CIPHER_SERVER_PREFERENCE | 0x200000
 
 # A client that keeps a session past the life of the certificate in it is refused until
 # it forgets the session, so they do not live long. The keys of the tickets are the
@@ -98,6 +103,7 @@ def server_context(svid: Svid, tls: Tls, *, certificate_required: bool) -> SSL.C
     # A context that asks for certificates must name its sessions
     # (SSL_CTX_set_session_id_context(3)): a client may offer one that it kept.
     context.set_session_id(b"sidecar")
+    context.set_options(_OUR_ORDER)
     context.set_alpn_select_callback(_select_alpn)
     set_judge(context, required=certificate_required)
     return context

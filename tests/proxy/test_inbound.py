@@ -87,7 +87,7 @@ async def test_an_allowed_peer_reaches_the_application() -> None:
         "sent": 5,
         "tls_version": "TLSv1.3",
         "group": "X25519MLKEM768",
-        "cipher": "TLS_AES_256_GCM_SHA384",
+        "cipher": "TLS_AES_128_GCM_SHA256",
         "resumed": False,
         "generation": 1,
         "policy_generation": 1,

@@ -122,6 +122,37 @@ def test_down_to_1_2_two_of_us_still_agree_on_1_3(authority: Authority) -> None:
     assert server.get_protocol_version_name() == "TLSv1.3"
 
 
+@pytest.mark.parametrize(
+    ("theirs", "agreed"),
+    [
+        ("AES_256_GCM_SHA384 AES_128_GCM_SHA256", "AES_128_GCM_SHA256"),
+        ("AES_256_GCM_SHA384 CHACHA20_POLY1305_SHA256", "AES_256_GCM_SHA384"),
+        ("CHACHA20_POLY1305_SHA256 AES_128_GCM_SHA256", "CHACHA20_POLY1305_SHA256"),
+    ],
+    ids=["aes-128 before aes-256", "aes-256 before chacha20", "chacha20 if they begin"],
+)
+def test_of_what_both_know_the_server_chooses(
+    ours: Credentials, cart: Svid, theirs: str, agreed: str
+) -> None:
+    server, _ = ours.accept()
+    made = context(SSL.TLS_CLIENT_METHOD, cart.chain, cart.private_key)
+    names = ":".join(f"TLS_{each}" for each in theirs.split())
+    made.set_tls13_ciphersuites(names.encode())
+    client = SSL.Connection(made, None)
+    client.set_connect_state()
+    ends = converse(client, server)
+    assert [end.outcomes for end in ends] == [[DONE], [DONE]]
+    assert server.get_cipher_name() == f"TLS_{agreed}"
+
+
+def test_down_to_1_2_the_server_chooses_too(authority: Authority, cart: Svid) -> None:
+    server, _ = credentials(authority, tls=DOWN_TO_12).accept()
+    client = of_version_12(cart, ":".join(reversed(GOOD_12[:2])))
+    theirs, _ = converse(client, server)
+    assert theirs.outcomes == [DONE]
+    assert server.get_cipher_name() == GOOD_12[0]
+
+
 UNKNOWN_GROUP = Tls(groups=("X25519", "X448000"))
 
 
