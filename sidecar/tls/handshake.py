@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 # Shared by all handshakes: each step fills and empties it without awaiting.
 _BUFFER: Final = Buffer(65536)
 
-_OPENING: Final = 16  # bytes that tell text from TLS
+_OPENING: Final = 3  # bytes that tell other protocols from TLS
+
+# RFC 8446, 5.1, and heartbeat of RFC 6520; the first byte of all versions is a 3.
+_RECORD_TYPES: Final = range(20, 25)
+_MAJOR: Final = b"\x03"
 
 _ENDED: Final = "the peer ended in mid-handshake"
 
@@ -63,9 +67,17 @@ class TlsSession:
 
 
 def looks_like_plaintext(first: bytes) -> bool:
-    """Tell text from a broken or foreign TLS record by its first bytes."""
-    # The three are letters or digits, which no type of a record is (RFC 8446, 5.1).
-    return first[:_OPENING].isascii() and first[:3].isalnum()
+    """Tell another protocol from TLS, however broken, by its first bytes.
+
+    Few protocols of a mesh are text: those of PostgreSQL, Redis, Kafka, MongoDB and
+    MQTT begin with a length or a code.
+    """
+    if not first:
+        return False
+    if first[0] in _RECORD_TYPES:
+        return first[1:2] not in {b"", _MAJOR}
+    # A hello of SSL 2.0 is TLS of a kind (RFC 5246, appendix E.2).
+    return not (first[0] & 0x80 and first[2:3] in {b"", b"\x01"})
 
 
 async def handshake(
@@ -136,7 +148,7 @@ def _failure(
         return HandshakeError(check.refusal.reason, check.refusal.detail)
     failure = classify(code, text)
     if failure.reason is Reason.PROTOCOL_ERROR and looks_like_plaintext(opening):
-        return HandshakeError(Reason.PLAINTEXT, "the peer sent text, not TLS")
+        return HandshakeError(Reason.PLAINTEXT, "the peer does not speak TLS")
     return failure
 
 

@@ -126,7 +126,7 @@ def drips(data: bytes) -> Act:
 
 HELLO = client_hello()
 HTTP = b"GET / HTTP/1.1\r\nHost: api\r\n\r\n"
-GARBAGE = b"\x17" + random.Random(1).randbytes(4000)
+GARBAGE = b"\x17\x03" + random.Random(1).randbytes(4000)
 SSL2_HELLO = bytes.fromhex("802e0100020015000000100100800200800300800400800500800600")
 CLOSED = {"closed", "reset"}
 ALERTED = {"alert", "reset"}
@@ -135,7 +135,8 @@ BAD: dict[str, tuple[Act, set[str], str]] = {
     "plaintext HTTP": (sends(HTTP), CLOSED, "plaintext"),
     "another protocol's text": (sends(b"SSH-2.0-x\r\n"), CLOSED, "plaintext"),
     "garbage": (sends(GARBAGE), ALERTED, "protocol_error"),
-    "zeros": (sends(bytes(16 << 20)), ALERTED, "protocol_error"),
+    "zeros": (sends(bytes(16 << 20)), CLOSED, "plaintext"),
+    "PostgreSQL": (sends(b"\0\0\0\x08\x04\xd2\x16\x2f"), CLOSED, "plaintext"),
     "an SSLv2 hello": (sends(SSL2_HELLO), ALERTED, "protocol_error"),
     "an alert": (sends(b"\x15\x03\x01\0\x02\x02\x28"), ALERTED, "protocol_error"),
     "a record too long": (

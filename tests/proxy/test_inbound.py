@@ -347,7 +347,16 @@ async def test_tls_1_2_works_where_it_is_asked_for() -> None:
 # --- Not TLS at all
 
 
-@pytest.mark.parametrize("said", [REQUEST, b"GET", b"SSH-2.0-OpenSSH_9.2\r\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        REQUEST,
+        b"GET",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        b"\xff" * 64,
+    ],
+)
 async def test_plaintext_is_reset_on_a_strict_port(said: bytes) -> None:
     async with (
         application() as bomb,
@@ -365,8 +374,6 @@ async def test_plaintext_is_reset_on_a_strict_port(said: bytes) -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"\0" * 20,
-        b"\xff" * 64,
         b"\x16\x03\x01\x00\x05hello",
         b"\x16\x03\x01\xff\xff" + b"\0" * 100,
         b"\x15\x03\x03\x00\x02\x02\x28",

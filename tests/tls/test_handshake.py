@@ -330,6 +330,23 @@ async def _until_silent(
 # --- what is no handshake
 
 
+# What their clients send first.
+BINARY = {
+    "PostgreSQL, asking for TLS": b"\0\0\0\x08\x04\xd2\x16\x2f",
+    "PostgreSQL": b"\0\0\0\x29\0\3\0\0user\0a\0database\0a\0\0",
+    "Redis": b"*1\r\n$4\r\nPING\r\n",
+    "memcached": b"\x80\x0b" + bytes(22),
+    "MongoDB": b"\x3a\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0",
+    "Kafka": b"\0\0\0\x1a\0\x12\0\3\0\0\0\1\0\1a",
+    "MQTT": b"\x10\x0c\0\4MQTT\4\2\0\x3c\0\0",
+    "Cassandra": b"\4\0\0\0\5\0\0\0\0",
+    "LDAP": b"\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0",
+    "AMQP": b"AMQP\0\0\x09\1",
+    "a PROXY header": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12),
+    "zeros": bytes(100),
+}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -340,6 +357,7 @@ async def _until_silent(
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"EHLO a.example.org\r\n",
         b"PING\r\n",
+        *BINARY.values(),
     ],
 )
 async def test_a_client_that_speaks_plaintext_is_told_apart(
@@ -359,6 +377,8 @@ async def test_a_client_that_speaks_plaintext_is_told_apart(
         b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
         b"220 mail.example.org ESMTP\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x4a\0\0\0\x0a8.0.36\0",  # MySQL's server speaks first
+        *BINARY.values(),
     ],
 )
 async def test_a_server_that_answers_in_plaintext_is_told_apart(
@@ -370,7 +390,7 @@ async def test_a_server_that_answers_in_plaintext_is_told_apart(
     met = Meeting(sock, ours.connect(expecting(API), None))
     await met.run()
     assert met.reason is Reason.PLAINTEXT
-    assert str(met.error) == "the peer sent text, not TLS"
+    assert str(met.error) == "the peer does not speak TLS"
 
 
 async def test_text_is_told_by_its_first_bytes_however_it_comes(
@@ -389,12 +409,11 @@ async def test_text_is_told_by_its_first_bytes_however_it_comes(
 
 GARBAGE = {
     "a hello of letters": b"\x16\3\1\0\5hello",
-    "an unknown record": b"\x00\3\3\0\1a",
+    "no such version": b"\x16\3\xff\0\4\2\0\0\0",
     "data": b"\x17\3\3\0\1a",
     "a record too long": b"\x16\3\3\xff\xff" + bytes(100),
     "a ServerHello": b"\x16\3\3\0\4\2\0\0\0",
     "SSL 2": b"\x80\x2e\1\0\2\0\x15\0\0\0\x10" + bytes(40),
-    "zeros": bytes(100),
 }
 
 
@@ -727,11 +746,17 @@ class _Hasty(socket.socket):
         b"G",
         b"HTTP/1.1 400 Bad Request",
         b"220 mail.example.org",
-        b"SSH-2.0-OpenSSH_9.2",
-        b"PUT /0123456789a\xff",  # 16 bytes are enough to tell
+        b"\r\n\r\n",
+        b"\xc3\xa9t\xc3\xa9",
+        b"\x16\0\0\0",  # as long as a handshake's number says
+        b"\x80\0\0\0",
+        b"\0",
+        b"\x13\3\3",
+        b"\x19\3\3",
+        *BINARY.values(),
     ],
 )
-def test_text_looks_like_plaintext(first: bytes) -> None:
+def test_other_protocols_look_like_plaintext(first: bytes) -> None:
     assert looks_like_plaintext(first)
 
 
@@ -739,16 +764,17 @@ def test_text_looks_like_plaintext(first: bytes) -> None:
     "first",
     [
         b"",
+        b"\x16",
         b"\x16\3\1\2\0\1",
+        b"\x16\3\xff\xff\xff\xff",
+        b"\x14\3\3\0\1\1",
         b"\x15\3\3\0\2\2\x28",
         b"\x17\3\3",
-        b"\x80\x2e\1",
-        b"\0\0\0\x2e",
-        b"\r\n\r\n",
-        b"*1\r\n$4\r\nPING",
-        b"abc\xff",
-        b"\xc3\xa9t\xc3\xa9",
+        b"\x18\3\3",
+        b"\x80\x2e\1\0\2",  # SSL 2.0
+        b"\x80\x2e",
+        b"\x80",
     ],
 )
-def test_anything_else_does_not(first: bytes) -> None:
+def test_tls_however_broken_does_not(first: bytes) -> None:
     assert not looks_like_plaintext(first)
