@@ -35,6 +35,7 @@ examples:
   sidecar demo                        see it work, with nothing set up
   sidecar check sidecar.yaml          every problem of a configuration
   sidecar run --config sidecar.yaml   run it
+  sidecar policy explain --help       who is let in, by which rule, and why not
   sidecar certs init --help           make certificates for development
   sidecar redirect show               the iptables rules that turn a pod to it
   sidecar inject --help               put it into Kubernetes manifests
@@ -123,6 +124,12 @@ def _add_demo(commands: Commands) -> None:
     demo.set_defaults(command="sidecar.demo.command")
 
 
+def _add_policy(commands: Commands) -> None:
+    from sidecar.commands.policy_parser import add_parser  # noqa: PLC0415
+
+    add_parser(commands)
+
+
 def _add_certs(commands: Commands) -> None:
     from sidecar.certs.command import add_parser  # noqa: PLC0415 - it alone needs it
 
@@ -179,6 +186,7 @@ _COMMANDS: Final[dict[str | None, Callable[[Commands], None]]] = {
     "run": _add_run,
     "check": _add_check,
     "demo": _add_demo,
+    "policy": _add_policy,
     "certs": _add_certs,
     "redirect": _add_redirect,
     "inject": _add_inject,

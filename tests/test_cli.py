@@ -21,6 +21,8 @@ COMMANDS = (
     ("run",),
     ("check",),
     ("demo",),
+    ("policy",),
+    ("policy", "explain"),
     ("certs",),
     ("certs", "init"),
     ("certs", "issue"),
@@ -79,6 +81,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         "run",
         "check",
         "demo",
+        "policy",
         "certs",
         "redirect",
         "inject",
@@ -124,7 +127,10 @@ def test_an_unknown_command_is_told_all_that_there_are(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["run2"])
-    assert "'run', 'check', 'demo', 'certs', 'redirect'" in capsys.readouterr().err
+    assert (
+        "'run', 'check', 'demo', 'policy', 'certs', 'redirect'"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_status_of_a_command_is_the_status(tmp_path: Path) -> None:
@@ -151,6 +157,15 @@ NOT_IMPORTED = {
         "sidecar.app",
         "sidecar.certs",
         "sidecar.demo",
+    },
+    ("policy", "explain", "absent"): {
+        "OpenSSL",
+        "h11",
+        "prometheus_client",
+        "rich",
+        "sidecar.app",
+        "sidecar.certs",
+        "trio",
     },
     ("certs", "show", "absent"): {
         "h11",

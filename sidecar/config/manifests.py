@@ -99,6 +99,17 @@ def check_config_map(config_map: ConfigMap) -> tuple[str, ...]:
     Raises:
         ConfigError: It carries the problems of both files.
     """
+    return tuple(_notes(*read_config_map(config_map)))
+
+
+def read_config_map(
+    config_map: ConfigMap,
+) -> tuple[ConfigReading, PolicyReading | None]:
+    """Read `sidecar.yaml` of a ConfigMap that has one, and the policy that it names.
+
+    Raises:
+        ConfigError: As for `check_config_map`.
+    """
     document = parse_document(
         config_map.data[CONFIG].encode(errors="surrogatepass"),
         config_map.source(CONFIG),
@@ -116,7 +127,7 @@ def check_config_map(config_map: ConfigMap) -> tuple[str, ...]:
     if findings or problems:
         located = document.problems(findings)
         raise ConfigError(config_map.name, (*located, *problems))
-    return tuple(_notes(reading, policy))
+    return reading, policy
 
 
 def _policy(config_map: ConfigMap, reading: ConfigReading) -> PolicyReading | None:

@@ -114,17 +114,32 @@ def read_material(identity: Identity, now: dt.datetime) -> Material:
         name: reading.svid(each, ("additional", name), names=names)
         for name, each in identity.additional.items()
     }
-    bundles = [
-        reading.bundle(trust_domain, path)
-        for trust_domain, path in identity.trust_bundles.items()
-    ]
+    bundles = reading.bundles(identity)
     files = reading.trust(identity)
     if svid is None or reading.findings:
         raise Invalid(reading.findings)
     return Material(
         svid=svid,
         additional={name: each for name, each in additional.items() if each},
-        bundles={bundle.trust_domain: bundle for bundle in bundles if bundle},
+        bundles=bundles,
+        name_roots=files.name_roots,
+        crls=files.crls,
+        accept=identity.accept,
+    )
+
+
+def read_trust(identity: Identity, now: dt.datetime) -> Trust:
+    """Load what peers are judged by, and neither certificate nor key of our own.
+
+    Raises:
+        Invalid: As for `read_material`.
+    """
+    reading = _Reading(now)
+    bundles, files = reading.bundles(identity), reading.trust(identity)
+    if reading.findings:
+        raise Invalid(reading.findings)
+    return Trust(
+        bundles=bundles,
         name_roots=files.name_roots,
         crls=files.crls,
         accept=identity.accept,
@@ -183,7 +198,14 @@ class _Reading:
             what = f"{shown_path(path)}: expired {self._moment(end)}"
             self.findings.append(Finding(place, what))
 
-    def bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
+    def bundles(self, identity: Identity) -> dict[str, TrustBundle]:
+        bundles = [
+            self._bundle(trust_domain, path)
+            for trust_domain, path in identity.trust_bundles.items()
+        ]
+        return {bundle.trust_domain: bundle for bundle in bundles if bundle}
+
+    def _bundle(self, trust_domain: str, path: Path) -> TrustBundle | None:
         place = ("trust_bundles", trust_domain)
         bundle = self.file(
             place, path, lambda data: TrustBundle.from_file(trust_domain, data)

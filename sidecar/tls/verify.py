@@ -27,6 +27,11 @@ from sidecar.identity.svid import (
     leaf_spiffe_id,
 )
 from sidecar.telemetry.labels import Reason
+from sidecar.tls.accepted import (
+    accepted_names,
+    not_accepted,
+    unknown_trust_domain,
+)
 from sidecar.tls.chain import Roots, Verified, has_signed, refusal_of
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
@@ -153,22 +158,14 @@ class Verifier:
         if self._name_roots is None:
             return self._judge_svid(chain, now)  # says which rule it breaks
         names = CertificateNames.of(leaf)
-        peer = CertificateNames(
-            dns=names.dns if NameKind.DNS in self._accept else frozenset(),
-            subject=names.subject if NameKind.SUBJECT in self._accept else (),
-        )
-        if not peer.dns and not peer.subject:
+        peer = accepted_names(names, self._accept)
+        if peer is None:
             return self._not_taken(f"the name {names}")
         found = self._name_roots.verify(chain, now)
         return found if isinstance(found, Refusal) else _accepted(peer, leaf, found)
 
     def _not_taken(self, what: str) -> Refusal:
-        accepted = ", ".join(sorted(self._accept))
-        return Refusal(
-            Reason.NOT_AN_SVID,
-            f"expected one of identity.accept ({accepted}), got {what}",
-            V_REJECTED,
-        )
+        return Refusal(Reason.NOT_AN_SVID, not_accepted(what, self._accept), V_REJECTED)
 
     def _judge_svid(
         self, chain: list[x509.Certificate], now: datetime
@@ -176,11 +173,8 @@ class Verifier:
         spiffe_id = leaf_spiffe_id(chain[0])
         roots = self._spiffe_roots.get(spiffe_id.trust_domain)
         if roots is None:
-            return Refusal(
-                Reason.UNKNOWN_TRUST_DOMAIN,
-                f"no bundle for the trust domain of {spiffe_id}",
-                V_NO_ISSUER,
-            )
+            detail = unknown_trust_domain(spiffe_id)
+            return Refusal(Reason.UNKNOWN_TRUST_DOMAIN, detail, V_NO_ISSUER)
         found = roots.verify(chain, now)
         if isinstance(found, Refusal):
             return found

@@ -10,8 +10,9 @@ from attrs import evolve
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, strategies as st
 
-from sidecar.config.material import load_material
+from sidecar.config.material import load_material, read_trust
 from sidecar.config.model import AdditionalIdentity, Identity, NameKind
+from sidecar.config.place import Invalid
 from sidecar.config.problems import ConfigError
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
@@ -321,3 +322,23 @@ def test_what_is_wrong_with_an_additional_identity_is_said_at_its_place() -> Non
     ]
     assert "expired 2026-01-02 03:04:05 UTC, 3 days ago" in lines[0]
     assert "must belong to the first certificate" in lines[1]
+
+
+def test_trust_needs_neither_certificate_nor_key() -> None:
+    Path("tls.crt").unlink()
+    Path("tls.key").unlink()
+    trust = read_trust(evolve(NAMES, crl=Path("ca.crl")), NOW)
+    assert trust.bundles.keys() == {"example.org"}
+    assert (len(trust.name_roots), len(trust.crls)) == (1, 1)
+    assert trust.accept == frozenset(NameKind)
+
+
+def test_all_that_is_wrong_with_trust_is_told_at_once() -> None:
+    Path("ca.crt").unlink()
+    Path("ca.crl").unlink()
+    with pytest.raises(Invalid) as caught:
+        read_trust(WITH_CRL, NOW)
+    assert [each.place for each in caught.value.findings] == [
+        ("trust_bundles", "example.org"),
+        ("crl",),
+    ]

@@ -1,0 +1,111 @@
+"""`sidecar policy`: what its commands are called and take; they import lazily."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns.
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+_POLICY: Final = """\
+examples:
+  sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
+"""
+_EXPLAIN: Final = """\
+examples:
+  sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
+  sidecar policy explain policy.yaml --unauthenticated --port 9090 --source 10.0.0.7
+  sidecar policy explain sidecar.yaml --certificate cart.crt --port 8080 --json
+  helm template sidecar CHART --values values.yaml | sidecar policy explain \\
+      --manifests - --config-map payments/sidecar --peer ns/shop/sa/api \\
+      --trust-domain cluster.local --port 8080
+
+exit status: 0 allowed (audited, too), 1 denied, 2 the input was wrong
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `policy` and its commands.
+
+    Each sets `command` to the module whose ``main(arguments)`` runs it.
+    """
+    policy = commands.add_parser(
+        "policy",
+        allow_abbrev=False,
+        help="decide offline, with the same engine",
+        description="Say what a policy does with a connection, without making one: by\n"
+        "the code that decides in `sidecar run`.",
+        epilog=_POLICY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    below = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_explain(below)
+
+
+def _add_explain(commands: Commands) -> None:
+    explain = commands.add_parser(
+        "explain",
+        allow_abbrev=False,
+        help="say whether a connection is let in, by which rule, and why not by others",
+        description="Say what becomes of a connection to the application: allowed,\n"
+        "denied or audited, by which rule, and what every other rule misses. FILE is\n"
+        "sidecar.yaml, or a policy.yaml alone, of which no port has a mode. Nothing is\n"
+        "dialled, and no private key is read.",
+        epilog=_EXPLAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_what(explain)
+    who = explain.add_argument_group("who connects, one of")
+    who.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a SPIFFE ID; or dns:NAME or subject:OU=web of a certificate without one,"
+        " repeatable",
+    )
+    who.add_argument(
+        "--unauthenticated", action="store_true", help="a caller without a certificate"
+    )
+    who.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="the certificate that it shows, and its intermediates: PEM",
+    )
+    explain.add_argument(
+        "--trust-domain",
+        metavar="NAME",
+        help="of a --peer that is a path, as in ns/shop/sa/cart",
+    )
+    explain.add_argument(
+        "--port",
+        metavar="PORT",
+        help="the destination port: the application's, not the listener's",
+    )
+    explain.add_argument(
+        "--source",
+        metavar="ADDRESS",
+        help="where it comes from; needed only where a rule asks",
+    )
+    explain.add_argument("--all", action="store_true", help="show every rule")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.set_defaults(command="sidecar.commands.policy_explain")
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    parser.add_argument(
+        "--manifests",
+        type=Path,
+        metavar="FILE",
+        help="in place of FILE: manifests with the ConfigMap; - is standard input",
+    )
+    parser.add_argument(
+        "--config-map",
+        metavar="NAMESPACE/NAME",
+        help="which of them, where several have sidecar.yaml",
+    )

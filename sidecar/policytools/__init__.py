@@ -1,0 +1,1 @@
+"""What a policy and routes would do, told without a connection."""
