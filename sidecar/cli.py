@@ -227,6 +227,7 @@ def _run(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parsed = _parser(words[0] if words else None).parse_args(words)
     parsed.endpoint_socket = environment.get("SPIFFE_ENDPOINT_SOCKET")
     parsed.app_probes = environment.get("SIDECAR_APP_PROBES", "")
+    parsed.rules = environment.get("SIDECAR_REDIRECT_INBOUND_MODE", "")
     status: int = importlib.import_module(parsed.command).main(parsed)
     return status
 

@@ -77,7 +77,13 @@ def _read(arguments: argparse.Namespace, now: datetime) -> tuple[Checked, Pages]
             problems = (*error.problems, *wrong.problems)
             raise ConfigError(str(path), problems) from None
         raise
-    return check(path, now, endpoint), probes
+    checked = check(path, now, endpoint)
+    if arguments.rules:
+        from sidecar.redirect.agreement import disagreements  # noqa: PLC0415
+
+        if problems := tuple(disagreements(checked.config, arguments.rules)):
+            raise ConfigError(str(path), problems)
+    return checked, probes
 
 
 def _app_probes(arguments: argparse.Namespace) -> Pages:

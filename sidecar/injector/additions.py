@@ -61,19 +61,10 @@ def sidecar_container(settings: InjectionSettings, app_probes: str) -> dict[str,
         **_image(settings, settings.image),
         "args": args,
         "ports": [{"name": "sidecar-metrics", "containerPort": TELEMETRY_PORT}],
-        "env": [{"name": VARIABLE, "value": app_probes}] if app_probes else [],
+        "env": _environ(settings, app_probes),
         "resources": _resources(settings.resources),
         **_probes(settings),
-        "securityContext": {
-            "runAsUser": settings.proxy_uid,
-            "runAsGroup": settings.proxy_gid,
-            "runAsNonRoot": True,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "privileged": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _sidecar_rights(settings),
         "volumeMounts": [
             {"name": CONFIG_VOLUME, "mountPath": _CONFIG, "readOnly": True},
             {
@@ -112,21 +103,44 @@ def init_container(settings: InjectionSettings) -> dict[str, Any]:
                 if options.get(name)
             ],
             "resources": _resources(settings.init_resources),
-            "securityContext": {
-                "runAsUser": 0,
-                "runAsGroup": 0,
-                "runAsNonRoot": False,
-                "readOnlyRootFilesystem": True,
-                "allowPrivilegeEscalation": False,
-                "privileged": False,
-                "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": _rights(0, 0, "NET_ADMIN", "NET_RAW"),
             # Legacy iptables keeps its lock there.
             "volumeMounts": [{"name": RUN_VOLUME, "mountPath": "/run"}, {**_NO_TOKEN}],
             "terminationMessagePolicy": "FallbackToLogsOnError",
         }
     )
+
+
+def _environ(settings: InjectionSettings, app_probes: str) -> list[dict[str, str]]:
+    told = {VARIABLE: app_probes}
+    if settings.redirect.tproxy:
+        # So that it says so, where `sidecar.yaml` knows nothing of it.
+        told[_VARIABLES["inbound_mode"]] = "tproxy"
+    return [{"name": name, "value": value} for name, value in told.items() if value]
+
+
+def _sidecar_rights(settings: InjectionSettings) -> dict[str, Any]:
+    if settings.redirect.tproxy:
+        # To call the application from its caller's address takes NET_RAW or NET_ADMIN.
+        # Kubernetes gives capabilities to root alone: those of other users would have
+        # to be ambient, which there is no field for (kubernetes/enhancements#2763).
+        # The rules know the sidecar by its group.
+        return _rights(0, settings.proxy_gid, "NET_RAW")
+    return _rights(settings.proxy_uid, settings.proxy_gid)
+
+
+def _rights(user: int, group: int, *capabilities: str) -> dict[str, Any]:
+    added = {"add": [*capabilities]} if capabilities else {}
+    return {
+        "runAsUser": user,
+        "runAsGroup": group,
+        "runAsNonRoot": user != 0,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "capabilities": {"drop": ["ALL"], **added},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def volumes(settings: InjectionSettings, service_account: str) -> list[dict[str, Any]]:

@@ -118,7 +118,8 @@ def _settings_of(sidecar: Container, settings: InjectionSettings) -> InjectionSe
     user, group = security.get("runAsUser"), security.get("runAsGroup")
     return evolve(
         settings,
-        proxy_uid=user if isinstance(user, int) else settings.proxy_uid,
+        # With TPROXY it is root, and so may others be: the rules know its group.
+        proxy_uid=user if isinstance(user, int) and user else settings.proxy_uid,
         proxy_gid=group if isinstance(group, int) else settings.proxy_gid,
     )
 

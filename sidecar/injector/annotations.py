@@ -25,7 +25,9 @@ from sidecar.redirect.options import OPTIONS, OptionsError, parse_options
 Setter: TypeAlias = Callable[[InjectionSettings, str], InjectionSettings]
 
 REDIRECT: Final = tuple(
-    each.name for each in OPTIONS if each.name.startswith(("include_", "exclude_"))
+    each.name
+    for each in OPTIONS
+    if each.name.startswith(("inbound_mode", "include_", "exclude_"))
 )
 """Which options of `sidecar redirect` an annotation can give."""
 

@@ -126,6 +126,11 @@ class RedirectSettings:
     enabled: bool = True
     options: Mapping[str, str] = field(factory=dict)
 
+    @property
+    def tproxy(self) -> bool:
+        """Whether the application sees its callers' addresses, by TPROXY."""
+        return self.options.get("inbound_mode", "").strip() == "tproxy"
+
 
 @frozen
 class InjectionSettings:

@@ -30,6 +30,8 @@ def notes_on(
             f" namespace {context.namespace} enforces Pod Security {level!r}, which"
             " refuses them: label it privileged, or set redirect.enabled: false"
         )
+    if settings.redirect.tproxy:
+        yield from _tproxy(context, settings, level)
     if settings.prometheus_annotations and (
         names := sorted(name for name in pod.annotations if name.startswith(_SCRAPE))
     ):
@@ -52,6 +54,21 @@ def notes_on(
         yield (
             f"spec.terminationGracePeriodSeconds: {grace} s end before the sidecar has"
             f" drained, which may take {settings.drain_seconds} s"
+        )
+
+
+def _tproxy(
+    context: InjectionContext, settings: InjectionSettings, level: str
+) -> Iterator[str]:
+    yield (
+        "the sidecar runs as root, with the capability NET_RAW and no other, and its"
+        f" inbound listener needs `transparent: true`: see that the ConfigMap"
+        f" {settings.config_map} says so, or name another one, sidecar.mesh/config"
+    )
+    if not settings.redirect.enabled and level != "privileged":
+        yield (
+            f"the namespace {context.namespace} enforces Pod Security {level!r}, which"
+            " refuses NET_RAW: label it privileged, or leave tproxy"
         )
 
 

@@ -198,6 +198,7 @@ shaped(
         "properties": {
             "enabled": {"type": "boolean"},
             **dict.fromkeys(REDIRECT, _PORTS_OR_NETWORKS),
+            "inbound_mode": {"enum": ["redirect", "tproxy"]},
         },
         "additionalProperties": False,
     },

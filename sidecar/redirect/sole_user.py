@@ -32,7 +32,7 @@ async def watch(config: Config) -> None:
     Once for each, when it was there at two looks: `sidecar redirect check`, run in our
     container, listens for a moment. Returns at once where no rules lead to us.
     """
-    if not is_redirected(config):
+    if not is_redirected(config) or _is_root_with_tproxy(config):
         return
     ports = own_ports(config)
     before: frozenset[Endpoint] = frozenset()
@@ -49,3 +49,12 @@ async def watch(config: Config) -> None:
             )
         told = (told | (now & before)) & now
         before = now
+
+
+def _is_root_with_tproxy(config: Config) -> bool:
+    """Tell whether the rules know us by our group, which no list of sockets shows.
+
+    Root is the user of many applications, and nothing lets by what they send.
+    """
+    transparent = any(each.transparent for each in config.inbound.listeners)
+    return transparent and os.geteuid() == 0

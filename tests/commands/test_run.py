@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def arguments(
-    path: Path, socket: str | None = None, app_probes: str = ""
+    path: Path, socket: str | None = None, app_probes: str = "", rules: str = ""
 ) -> argparse.Namespace:
     return argparse.Namespace(
         config=path,
@@ -26,6 +26,7 @@ def arguments(
         log_level=None,
         endpoint_socket=socket,
         app_probes=app_probes,
+        rules=rules,
     )
 
 
@@ -56,6 +57,23 @@ def test_probes_that_will_not_do_are_told_with_what_else_is_wrong(
     assert "inbonud: unknown key" in err
     rule = "expected /app-health/CONTAINER/PROBE as a path"
     assert f"  SIDECAR_APP_PROBES: {rule}, got '/readyz'\n" in err
+
+
+def test_a_listener_that_does_not_fit_the_rules_of_the_pod_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener = {"listen": "[::]:15006", "destination": "original"}
+    settings = {
+        "identity": identity(tmp_path, "/ns/shop/sa/api", new_authority()),
+        "inbound": {"listeners": [listener]},
+        "policy": "policy.yaml",
+    }
+    (tmp_path / "policy.yaml").write_text("default: deny\nrules: []\n")
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    assert run.main(arguments(path, rules="tproxy")) == 2
+    err = capsys.readouterr().err
+    assert "inbound.listeners[0].transparent: the rules of this pod are made" in err
 
 
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
@@ -108,7 +126,7 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
         "run.check = slow\n"
         f"path = pathlib.Path({str(path)!r})\n"
         "named = {'config': path, 'worker': None, 'endpoint_socket': None}\n"
-        "named |= {'log_level': 'info', 'app_probes': ''}\n"
+        "named |= {'log_level': 'info', 'app_probes': '', 'rules': ''}\n"
         "raise SystemExit(run.main(argparse.Namespace(**named)))\n"
     )
     process = subprocess.Popen(

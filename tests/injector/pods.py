@@ -101,6 +101,11 @@ job:
   spec:
     restartPolicy: Never
     containers: [{name: work, image: work}]
+tproxy:
+  metadata: {annotations: {sidecar.mesh/inbound-mode: tproxy}}
+  spec:
+    securityContext: {runAsNonRoot: true}
+    containers: [{name: web, image: web, securityContext: {runAsUser: 1000}}]
 empty:
   metadata: {labels: null, annotations: {}}
   spec: {volumes: [], initContainers: null, containers: [{name: web, image: web}]}
@@ -118,4 +123,5 @@ CASES: dict[str, tuple[dict[str, Any], InjectionSettings]] = {
     "job": (PODS["job"], SETTINGS),
     "job-native": (PODS["job"], FULL),
     "empty": (PODS["empty"], SETTINGS),
+    "tproxy-native": (PODS["tproxy"], NATIVE),
 }

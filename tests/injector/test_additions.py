@@ -36,6 +36,27 @@ def test_the_sidecar_has_no_more_rights_than_it_needs() -> None:
     }
 
 
+def test_with_tproxy_the_sidecar_is_root_with_one_capability() -> None:
+    settings = evolve(
+        SETTINGS, redirect=RedirectSettings(options={"inbound_mode": "tproxy"})
+    )
+    container = sidecar_container(settings, "")
+    assert container["securityContext"] == {
+        **sidecar_container(SETTINGS, "")["securityContext"],
+        "runAsUser": 0,
+        "runAsGroup": 1337,
+        "runAsNonRoot": False,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]},
+    }
+    mode = {"name": "SIDECAR_REDIRECT_INBOUND_MODE", "value": "tproxy"}
+    assert container["env"] == [mode]
+    assert mode in init_container(settings)["env"]
+    # What it lets by is its group's; that it is root lets nothing by.
+    assert {"name": "SIDECAR_REDIRECT_PROXY_UID", "value": "1337"} in (
+        init_container(settings)["env"]
+    )
+
+
 def test_the_init_container_is_root_with_two_capabilities() -> None:
     context = init_container(SETTINGS)["securityContext"]
     assert context["runAsUser"] == 0

@@ -306,3 +306,16 @@ def test_a_container_of_ours_that_injection_did_not_add_is_refused() -> None:
     pod["spec"]["initContainers"].append({"name": "sidecar-init"})
     (problem,) = problems(pod, without)
     assert "spec.initContainers[sidecar-init]: the sidecar's own" in problem
+
+
+def test_with_tproxy_the_sidecar_is_root_and_others_may_be() -> None:
+    pod = injected(PODS["tproxy"], NATIVE)
+    assert sidecar_of(pod)["securityContext"]["runAsUser"] == 0
+    late = with_late(pod, late={"securityContext": {"runAsUser": 0}})
+    assert sidecar_of(injected(late, NATIVE))["securityContext"]["runAsUser"] == 0
+    late = with_late(pod, late={"securityContext": {"runAsGroup": 1337}})
+    (problem,) = problems(late, NATIVE)
+    assert "runAsGroup 1337 is the sidecar's" in problem
+    late = with_late(pod, late={"securityContext": {"runAsUser": 1337}})
+    (problem,) = problems(late, NATIVE)
+    assert "runAsUser 1337 is the sidecar's" in problem

@@ -50,6 +50,7 @@ def test_every_annotation_changes_its_setting() -> None:
             "sidecar.mesh/exclude-inbound-ports": "",
             "sidecar.mesh/exclude-outbound-ports": "53",
             "sidecar.mesh/exclude-outbound-cidrs": "169.254.169.254/32",
+            "sidecar.mesh/inbound-mode": " tproxy ",
         },
         {},
     )
@@ -63,7 +64,9 @@ def test_every_annotation_changes_its_setting() -> None:
         "exclude_inbound_ports": "",
         "exclude_outbound_ports": "53",
         "exclude_outbound_cidrs": "169.254.169.254/32",
+        "inbound_mode": "tproxy",
     }
+    assert settings.redirect.tproxy
 
 
 def test_a_pod_wins_over_its_namespace() -> None:
@@ -98,6 +101,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         cpu_request="1 core",
         exclude_outbound_ports="99999",
         exclude_outbound_cidrs="10.0.0.1/8",
+        inbound_mode="transparent",
     ) == [
         "annotation sidecar.mesh/exclude-inbound-port: unknown"
         " (did you mean 'sidecar.mesh/exclude-inbound-ports'?)",
@@ -111,6 +115,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         " (or 'true', 'false'), got 'maybe'",
         "annotation sidecar.mesh/cpu-request: expected a quantity, as in '50m' or"
         " '64Mi', got '1 core'",
+        "annotation sidecar.mesh/inbound-mode: one of 'redirect', 'tproxy',"
+        " got 'transparent'",
         "annotation sidecar.mesh/exclude-outbound-ports: a port is a number from 1 to"
         " 65535, got '99999'",
         "annotation sidecar.mesh/exclude-outbound-cidrs: a network has no host bits:"

@@ -18,6 +18,7 @@ SETTINGS = InjectionSettings("x")
 NATIVE = evolve(SETTINGS, native_sidecar=NativeSidecar.ALWAYS)
 KEPT = evolve(NATIVE, rewrite_probes=False)
 UNREDIRECTED = evolve(SETTINGS, redirect=RedirectSettings(enabled=False))
+TPROXY = {"inbound_mode": "tproxy"}
 PROBED = [{"name": "web", "livenessProbe": {"tcpSocket": {"port": 1}}}]
 RESTRICTED = InjectionContext(
     "shop", {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -52,6 +53,13 @@ def notes(
             NATIVE,
             {},
             "enforces Pod Security 'restricted', which refuses",
+        ),
+        (
+            {},
+            PRIVILEGED,
+            evolve(NATIVE, redirect=RedirectSettings(options=TPROXY)),
+            {},
+            "`transparent: true`: see that the ConfigMap sidecar says so",
         ),
         ({}, ANY, NATIVE, {"prometheus.io/port": "80"}, "prometheus.io/port: the appl"),
         ({"restartPolicy": "Never"}, ANY, SETTINGS, {}, "POST /quitquitquit"),
@@ -120,3 +128,14 @@ def test_there_is_nothing_to_say_where_nothing_is_left_or_needed(
     annotations: dict[str, str],
 ) -> None:
     assert notes(spec, context, settings, annotations) == []
+
+
+def test_without_an_init_container_tproxy_needs_the_namespace_to_allow_it() -> None:
+    tproxy = RedirectSettings(enabled=False, options=TPROXY)
+    settings = evolve(NATIVE, redirect=tproxy)
+    _, level = notes({}, RESTRICTED, settings, {})
+    assert level == (
+        "the namespace shop enforces Pod Security 'restricted', which refuses NET_RAW:"
+        " label it privileged, or leave tproxy"
+    )
+    assert len(notes({}, PRIVILEGED, settings, {})) == 1

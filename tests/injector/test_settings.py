@@ -162,6 +162,10 @@ proxy_uid: 0
             "image: x\nredirect: {exclude_inbound_ports: [15006]}",
             "redirect.exclude_inbound_ports: the sidecar's listener 15006 is never",
         ),
+        (
+            "image: x\nredirect: {inbound_mode: both}",
+            "redirect.inbound_mode: one of 'redirect', 'tproxy', got 'both'",
+        ),
         ("", "the file is empty"),
     ],
 )

@@ -192,10 +192,13 @@ class Kubelet:
         # It may read what belongs to root, as a checkout often does.
         kept = ["+dac_read_search", *(f"+{name.lower()}" for name in added)]
         some = ",".join(["-all", *kept])
+        # Ambient capabilities are nothing that Kubernetes gives: what was added is
+        # there for root alone.
+        had = some if user == "0" else ",".join(["-all", kept[0]])
         return [
             *(str(require("setpriv")), "--reuid", user, "--regid", group),
             *("--clear-groups", "--no-new-privs", "--bounding-set", some),
-            *("--inh-caps", some, "--ambient-caps", some),
+            *("--inh-caps", had, "--ambient-caps", had),
         ]
 
     def _listed(self, key: str) -> list[Manifest]:

@@ -86,6 +86,17 @@ with socket.create_server(("", 8080)) as listener:
 """
 
 
+# Says who called, and ends with the first call.
+WHO = """
+import socket
+with socket.create_server(("::", 8080), family=socket.AF_INET6, dualstack_ipv6=True) as own:
+    print("listens", flush=True)
+    sock, address = own.accept()
+    sock.sendall(address[0].removeprefix("::ffff:").encode())
+    sock.close()
+"""
+
+
 @pytest.fixture(params=[True, False], ids=["native", "ordinary"])
 def native(request: pytest.FixtureRequest) -> bool:
     """Whether the sidecar is an init container that goes on running."""
@@ -102,11 +113,12 @@ def webhook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
 
 
 def injected(
-    webhook: Webhook, name: str, spec: dict[str, Any], *, native: bool
+    webhook: Webhook, name: str, spec: dict[str, Any], *, native: bool, **more: str
 ) -> dict[str, Any]:
     """Have an API server create a pod; give what becomes of it."""
-    chosen = "always" if native else "never"
-    metadata = {"name": name, "annotations": {"sidecar.mesh/native-sidecar": chosen}}
+    chosen = {"native-sidecar": "always" if native else "never", **more}
+    annotations = {f"sidecar.mesh/{key}": value for key, value in chosen.items()}
+    metadata = {"name": name, "annotations": annotations}
     asked = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     status, answered = webhook.post(body(asked))
     assert status == 200, answered
@@ -125,7 +137,9 @@ def pod(world: World) -> Iterator[Pod]:
         yield pod
 
 
-def volumes(world: World, folder: Path) -> dict[str, Path]:
+def volumes(
+    world: World, folder: Path, *, transparent: bool = False
+) -> dict[str, Path]:
     """Write what the ConfigMap and the Secret of the pod would have."""
     api: dict[str, object] = {
         "name": "api",
@@ -139,6 +153,8 @@ def volumes(world: World, folder: Path) -> dict[str, Path]:
         "policy": "policy.yaml",
         "drain": {"delay_seconds": DRAIN_SECONDS, "deadline_seconds": 20},
     }
+    if transparent:
+        content["inbound"]["listeners"][0]["transparent"] = True
     rule = {"name": "frontend", "action": "allow", "peers": [FRONTEND]}
     (folder / "sidecar.yaml").write_text(yaml.safe_dump(content))
     (folder / "policy.yaml").write_text(
@@ -244,3 +260,38 @@ def test_a_probe_sees_the_application_and_not_the_sidecar_before_it(
         kubelet.delete()
         assert not kubelet.is_gone()  # for what the application ended with
         assert kubelet.processes["sidecar"].poll() == 0
+
+
+def test_with_tproxy_the_application_of_an_injected_pod_sees_its_caller(
+    world: World, webhook: Webhook, pod: Pod, tmp_path: Path
+) -> None:
+    """Its sidecar is root with NET_RAW: to any other user Kubernetes gives nothing."""
+    spec = {"restartPolicy": "Never", "containers": [python("web", WHO)]}
+    tproxy = {"inbound-mode": "tproxy"}
+    manifest = injected(webhook, "web", spec, native=True, **tproxy)
+    mounts = volumes(world, tmp_path, transparent=True)
+    caller = world.pods["stranger"]
+    with Kubelet(world.hub, pod, manifest, mounts, tmp_path) as kubelet:
+        kubelet.processes["web"].wait_for_line("listens")
+        host = pod.addresses[1]
+        with tls(caller, host, APP, world.svid) as (_, connection):
+            assert read_all(connection).decode() == caller.addresses[1]
+        assert kubelet.succeeds()
+
+
+def test_with_tproxy_a_configuration_that_knows_nothing_of_it_says_so(
+    world: World, webhook: Webhook, pod: Pod, tmp_path: Path
+) -> None:
+    spec = {"containers": [python("web", WHO)]}
+    tproxy = {"inbound-mode": "tproxy"}
+    manifest = injected(webhook, "web", spec, native=True, **tproxy)
+    (sidecar,) = [
+        each for each in manifest["spec"]["initContainers"] if each["name"] == "sidecar"
+    ]
+    kubelet = Kubelet(world.hub, pod, manifest, volumes(world, tmp_path), tmp_path)
+    command = ("sidecar", *sidecar["args"])
+    assert kubelet.run_in("sidecar", *command) == 2
+    said = (tmp_path / "sidecar-exec.err").read_text()
+    assert (
+        "inbound.listeners[0].transparent: the rules of this pod are made for" in said
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -57,3 +58,17 @@ async def test_the_sidecars_own_ports_are_not_told_of(
 
 async def test_where_no_rules_lead_to_us_there_is_nothing_to_look_at() -> None:
     await watch(Config(Identity()))
+
+
+async def test_root_with_tproxy_has_no_user_of_its_own_to_look_for(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    """The rules know it by its group; anybody may be root beside it."""
+    original = evolve(CONFIG.inbound.listeners[0], transparent=True)
+    config = evolve(CONFIG, inbound=evolve(CONFIG.inbound, listeners=(original,)))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with trio.move_on_after(3 * LOOK_SECONDS) as looking:
+            await watch(config)
+        root = os.geteuid() == 0
+        assert looking.cancelled_caught is not root
+        assert told(caplog, listener) == (0 if root else 1)

@@ -70,7 +70,11 @@ def parse_ipv4_routes(text: str) -> Iterator[Route]:
 
 
 def parse_ipv6_routes(text: str) -> Iterator[Route]:
-    """Read ``/proc/net/ipv6_route``; lines that it does not know say nothing."""
+    """Read ``/proc/net/ipv6_route``; lines that it does not know say nothing.
+
+    It has all tables in one: a default by lo is that of our own table, for marked
+    packets alone (`sidecar.redirect.routing`).
+    """
     for line in text.split("\n"):
         words = line.split()
         try:
@@ -79,7 +83,8 @@ def parse_ipv6_routes(text: str) -> Iterator[Route]:
             route = Route(ipaddress.IPv6Network(to), words[9])
         except (IndexError, ValueError):
             continue
-        if flags & _RTF_UP and not flags & _RTF_REJECT:
+        marked_only = route.interface == "lo" and not route.to.prefixlen
+        if flags & _RTF_UP and not flags & _RTF_REJECT and not marked_only:
             yield route
 
 
