@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import struct
+import termios
 from select import EPOLLIN
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import socket
 
     from sidecar.tls.openssl_binding import Buffer
+
+_INT: Final = struct.Struct("i")
 
 
 class Broken(Exception):
@@ -73,6 +78,15 @@ class End:
             raise Broken(self, error) from None
         self.pending = pending[taken:] if taken < len(pending) else None
         return self.pending is None
+
+    def undelivered(self) -> int:
+        """Say how much of what was sent the other kernel has not got (tcp(7)).
+
+        A reset would discard that; what the other kernel has can still be read there.
+        """
+        # SIOCOUTQ has the number of a terminal's TIOCOUTQ.
+        count = fcntl.ioctl(self.fd, termios.TIOCOUTQ, _INT.pack(0))
+        return int(_INT.unpack(count)[0])
 
     def shutdown(self) -> None:
         """Send a FIN, once."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from sidecar.relay.leaving import Leaving
+
 _LOG = logging.getLogger(__name__)
 
 _BATCH: Final = 256
@@ -35,6 +37,8 @@ _HOT_SECONDS: Final = 0.001
 _TURN_SECONDS: Final = 0.004
 _COLD_SECONDS: Final = 0.02
 _IDLE_CHECKS: Final = 4
+# The kernel does not tell when the other side has all: it is asked.
+_LOOK_SECONDS: Final = 0.01
 
 Positions: TypeAlias = dict[Flow, tuple[tuple[int, int], int]]
 """Where flows were, and at how many looks before they were there already."""
@@ -51,6 +55,8 @@ class Engine:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._idle_seconds = idle_seconds
         self._idle_changed = trio.lowlevel.ParkingLot()
+        self._leaving: list[Leaving] = []
+        self._somebody_leaves = trio.lowlevel.ParkingLot()
         self.register = self._register
         self.modify = self._epoll.modify
 
@@ -127,6 +133,7 @@ class Engine:
         """Relay until cancelled. One task of the process runs this."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_idle)
+            nursery.start_soon(self._watch_leaving)
             while True:
                 await trio.lowlevel.wait_readable(self._epoll)
                 self._turn()
@@ -180,6 +187,22 @@ class Engine:
             else:
                 now[flow] = (position, quiet)
         return now
+
+    def see_off(self, leaving: Leaving) -> bool:
+        """Let *leaving* come to its end; True if that is now."""
+        if leaving.begin(time.monotonic()):
+            return True
+        self._leaving.append(leaving)
+        self._somebody_leaves.unpark_all()
+        return False
+
+    async def _watch_leaving(self) -> None:
+        while True:
+            if not self._leaving:
+                await self._somebody_leaves.park()
+            await trio.sleep(_LOOK_SECONDS)
+            now = time.monotonic()
+            self._leaving = [each for each in self._leaving if not each.look(now)]
 
     def close(self) -> None:
         """Give back the epoll descriptor."""

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from sidecar.net.sockopt import reset
 from sidecar.relay.end import Broken, End
+from sidecar.relay.leaving import Leaving
 from sidecar.telemetry.labels import Outcome, Reason
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Flow(ABC):
         "downstream",
         "ending",
         "engine",
+        "leaving",
         "step",
         "upstream",
         "waiter",
@@ -63,6 +65,8 @@ class Flow(ABC):
         self.step = SMALL_READ
         """How much is read at once."""
         self.ending: Ending | None = None
+        self.leaving: Leaving | None = None
+        """Nothing more is read: one end still gets what is its own."""
         self.waiter: trio.lowlevel.Task | None = None
 
     def start(self, engine: Engine) -> None:
@@ -84,6 +88,8 @@ class Flow(ABC):
             if events == EPOLLIN == end.mask:
                 self.move(end)  # as almost always: nothing is behind, or over
                 return
+            if self.leaving is not None:
+                return  # it was reported together with what began that
             if events & EPOLLOUT and end.pending is not None:
                 if end.flush():
                     self.caught_up(end)
@@ -136,7 +142,7 @@ class Flow(ABC):
 
         Not for every event: only where an end changed its state.
         """
-        if self.ending is not None:
+        if self.ending is not None or self.leaving is not None:
             return
         down, up = self.downstream, self.upstream
         over = True
@@ -173,17 +179,34 @@ class Flow(ABC):
         if events & EPOLLERR:
             self.reset_by(end)
         elif events & EPOLLHUP:
+            self._deafen(end)
+
+    def _deafen(self, end: End) -> None:
+        if end.mask != _DEAF:
             self.engine.unwatch(end.fd)
             end.mask = _DEAF
 
     def reset_by(self, end: End, detail: str = "") -> None:
         """End because *end* was reset: the other one is reset too."""
-        outcome = (
-            Outcome.RESET_BY_DOWNSTREAM
-            if end is self.downstream
-            else Outcome.RESET_BY_UPSTREAM
-        )
-        self.finish(Ending(outcome, detail), self.downstream, self.upstream)
+        ending = Ending(self.outcome_of_reset(end), detail)
+        self.finish(ending, self.downstream, self.upstream)
+
+    def outcome_of_reset(self, end: End) -> Outcome:
+        """Name what it is called if *end* is reset."""
+        if end is self.downstream:
+            return Outcome.RESET_BY_DOWNSTREAM
+        return Outcome.RESET_BY_UPSTREAM
+
+    def leave(self, ending: Ending, end: End, *resets: End) -> None:
+        """Finish, *resets* with a reset, as soon as *end* has what was sent to it."""
+        if self.ending is not None or self.leaving is not None:
+            return
+        leaving = Leaving(self, ending, end, resets)
+        if self.engine.see_off(leaving):
+            return
+        self.leaving = leaving
+        self._deafen(self.downstream)
+        self._deafen(self.upstream)
 
     def finish(self, ending: Ending, *reset_ends: End) -> None:
         """Close both ends, those named with a reset, and wake who waits."""

@@ -3,7 +3,7 @@
 One system call takes what may be many records, OpenSSL works on memory, one system
 call sends. How the ends map (RFC 8446, 6.1): close_notify becomes FIN, FIN becomes
 close_notify, each direction by itself; a FIN without close_notify is a truncation
-and becomes a reset, and a reset stays one.
+and becomes a reset, and a reset stays one. Either comes after what came before it.
 """
 
 from __future__ import annotations
@@ -239,10 +239,10 @@ class TlsFlow(Flow):
         if self._plain.ended and self._tls.pending is None:
             # The peer has had our close_notify, and many do not answer that: what it
             # leaves unsaid, the application has no use for any more.
-            self.finish(Ending(Outcome.COMPLETED), self._plain)
+            self.leave(Ending(Outcome.COMPLETED), self._plain, self._plain)
         else:
             ending = Ending(Outcome.TRUNCATED, "the peer ended without close_notify")
-            self.finish(ending, self._plain)
+            self.leave(ending, self._plain, self._plain)
 
     def _failed(self, code: int, text: str) -> None:
         """End because TLS itself did. What it has to say of that goes out if it can."""
@@ -252,7 +252,8 @@ class TlsFlow(Flow):
         if self._tls.pending is None:
             with contextlib.suppress(Broken):  # the peer may have left by now
                 self._send_tls()
-        self.finish(Ending(Outcome.TLS_ERROR, str(error), error.reason), self._plain)
+        ending = Ending(Outcome.TLS_ERROR, str(error), error.reason)
+        self.leave(ending, self._plain, self._plain)
 
     def reset_by(self, end: End, detail: str = "") -> None:
         """End because *end* was reset, or by the alert that came before the reset.
@@ -260,9 +261,13 @@ class TlsFlow(Flow):
         A server that refuses our certificate says so after our handshake is over
         (RFC 8446, 4.4.2.4) and closes on what the application has sent already.
         """
-        alert = self._last_alert() if end is self._tls else None
-        if alert is None:
+        if end is self._plain:
             super().reset_by(end, detail)
+            return
+        alert = self._last_alert()
+        if alert is None:
+            ending = Ending(self.outcome_of_reset(end), detail)
+            self.leave(ending, self._plain, self._plain, self._tls)
         else:
             ending = Ending(Outcome.TLS_ERROR, str(alert), alert.reason)
             self.finish(ending, self._plain, self._tls)

@@ -145,3 +145,14 @@ def test_whatever_fails_names_the_end_that_broke(
         calls[call]()
     assert broken.value.end is end
     assert str(broken.value)
+
+
+def test_what_the_other_kernel_has_not_got_is_undelivered(
+    pair: tuple[End, socket.socket],
+) -> None:
+    end, far = pair
+    assert end.undelivered() == 0
+    assert not end.send(memoryview(MUCH))
+    taken = len(MUCH) - len(end.pending or b"")
+    arrived(far)
+    assert 0 < end.undelivered() < taken
