@@ -202,6 +202,15 @@ def test_a_pod_that_is_marked_already_is_marked_once() -> None:
     assert "/metadata/labels/sidecar.mesh~1injected" not in paths
 
 
+def test_what_does_not_fit_the_annotations_is_refused() -> None:
+    """An API server would say no more than that they are too long."""
+    pod = {**PODS["smallest"], "metadata": {"annotations": {"a": "x" * 262_000}}}
+    result = inject(pod, CONTEXT, SETTINGS)
+    assert isinstance(result, Refused)
+    (problem,) = result.problems
+    assert problem.startswith("metadata.annotations: Kubernetes takes 262144 bytes")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda each: (
