@@ -24,6 +24,17 @@ FLAG: Final = {"type": "boolean"}
 ANY: Final = {"type": "object"}
 TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
 DURATION: Final = {"type": "string", "pattern": "^([0-9]+(h|m|s|ms))+$"}
+# https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity
+QUANTITY: Final[Shape] = {
+    "type": ["string", "number"],
+    "pattern": r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?$",
+}
+AMOUNTS: Final[Shape] = {"type": ["object", "null"], "additionalProperties": QUANTITY}
+# Five fields, or the name of a schedule (https://pkg.go.dev/github.com/robfig/cron/v3).
+SCHEDULE: Final = (
+    "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)"
+    "|[0-9*/,?-]+ +[0-9*/,?-]+( +[0-9A-Za-z*/,?-]+){3})$"
+)
 LABEL: Final = (
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"  # RFC 1123, as namespaces are called
 )
@@ -121,7 +132,7 @@ def webhook() -> Shape:
         job=closed(
             # The CronJob comes once a day, and a third of the life is left by then.
             days={"type": "integer", "minimum": 4, "maximum": 3650},
-            schedule={"type": "string", "minLength": 1},
+            schedule={"type": "string", "pattern": SCHEDULE},
         ),
         certManager=closed(issuerRef=ANY, duration=DURATION),
         secret=closed(name=TEXT, caBundle=TEXT),
@@ -136,7 +147,10 @@ def webhook() -> Shape:
         reinvocationPolicy={"enum": ["Never", "IfNeeded"]},
         excludedNamespaces={"type": "array", "items": {"type": "string"}},
         certificates=certificates,
-        resources=ANY,
+        resources={
+            "type": "object",
+            "properties": {"requests": AMOUNTS, "limits": AMOUNTS},
+        },
         podDisruptionBudget=closed(
             enabled=FLAG, minAvailable={"type": ["integer", "string"]}
         ),

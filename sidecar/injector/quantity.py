@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from sidecar.injector.model import Resources
 
-_QUANTITY: Final = re.compile(
-    r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
-)
+QUANTITY: Final = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
+"""What one is written as; more than nothing it has to be besides."""
+
+_QUANTITY: Final = re.compile(QUANTITY)
 _POWERS: Final = {unit: at for at, unit in enumerate("kMGTPE", 1)}
 
 

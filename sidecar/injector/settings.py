@@ -19,7 +19,7 @@ from sidecar.config.readers import (
     read_flag,
     whole,
 )
-from sidecar.config.shape import TEXT, Shape, shape_of, shaped
+from sidecar.config.shape import TEXT, Shape, matching, shape_of, shaped
 from sidecar.config.structure import reader_of
 from sidecar.config.wording import shown, suggestion
 from sidecar.config.yaml_document import parse_document
@@ -34,7 +34,7 @@ from sidecar.injector.model import (
     RedirectSettings,
     Resources,
 )
-from sidecar.injector.quantity import parse_quantity, too_much
+from sidecar.injector.quantity import QUANTITY, parse_quantity, too_much
 from sidecar.injector.values import parse_image, parse_mount, parse_object_name
 from sidecar.redirect.options import OptionsError, parse_options
 
@@ -50,7 +50,6 @@ _ACCOUNT: Final = "{service_account}"
 _NAME: Final = parsed(parse_object_name, "a name")
 _IMAGE: Final = parsed(parse_image, "an image")
 _ID: Final = whole(1, _LAST_ID)
-_TEXT_OR_NUMBER: Final[Shape] = {"type": ["string", "number"]}
 _PORTS_OR_NETWORKS: Final[Shape] = {
     "anyOf": [
         {"type": ["string", "integer"]},
@@ -104,7 +103,7 @@ def _read_quantity(value: object, _type: object = None) -> str:
     return parsed(_quantity, "a quantity, as in '50m' or '64Mi'")(value, None)
 
 
-shaped(_read_quantity, _TEXT_OR_NUMBER)
+shaped(_read_quantity, {**matching(QUANTITY), "type": ["string", "number"]})
 
 
 @frozen

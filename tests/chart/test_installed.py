@@ -105,7 +105,10 @@ def mount_volumes(
             assert volume["secret"]["secretName"] == secret["metadata"]["name"]
             for item in volume["secret"]["items"]:
                 data = base64.b64decode(secret["data"][item["key"]])
-                (place / item["path"]).write_bytes(data)
+                file = place / item["path"]
+                file.write_bytes(data)
+                # The kubelet gives it to the group fsGroup: here it is our own.
+                file.chmod(volume["secret"]["defaultMode"])
 
 
 def webhook_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import subprocess
@@ -31,6 +32,9 @@ VERSIONS = ("1.27.0", "1.33.0", "1.37.0")
 
 OTHERS = {"Certificate", "Issuer", "PodMonitor", "PrometheusRule"}
 """What is not Kubernetes' own, and has no schema there."""
+
+CA_BUNDLE = base64.encodebytes(b"# ours\n-----BEGIN CERTIFICATE-----\n...").decode()
+"""With line breaks, as base64 writes it."""
 
 each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 
@@ -122,7 +126,7 @@ def pod_specs(objects: list[Manifest]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("source", ["job", "cert-manager", "secret"])
 def test_the_key_of_the_webhook_is_for_its_group_alone(source: str) -> None:
     """A kubelet gives the files of a Secret to root and the group `fsGroup`."""
-    given = {"source": source, "secret": {"name": "mine", "caBundle": "TUlJ"}}
+    given = {"source": source, "secret": {"name": "mine", "caBundle": CA_BUNDLE}}
     rendered = manifests(values={"webhook": {"certificates": given}})
     spec = find(rendered, "Deployment")["spec"]["template"]["spec"]
     (secret,) = [each["secret"] for each in spec["volumes"] if "secret" in each]
@@ -133,6 +137,36 @@ def test_the_key_of_the_webhook_is_for_its_group_alone(source: str) -> None:
         check_mode(secret["defaultMode"], security["fsGroup"], own - {1337})
     assert not any("mode" in each for each in secret["items"])
     assert "--allow-readable-key" not in spec["containers"][0]["args"]
+
+
+def test_a_ca_bundle_is_on_one_line_however_it_was_given() -> None:
+    given = {"source": "secret", "secret": {"name": "mine", "caBundle": CA_BUNDLE}}
+    rendered = manifests(values={"webhook": {"certificates": given}})
+    made = find(rendered, "MutatingWebhookConfiguration")
+    for each in made["webhooks"]:
+        bundle = each["clientConfig"]["caBundle"]
+        assert base64.b64decode(bundle, validate=True).startswith(b"# ours\n-----BEGIN")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "least", "there"),
+    [(2, 1, True), (1, 1, False), (3, 3, False), (1, "50%", True), (1, 0, True)],
+)
+def test_no_budget_keeps_a_node_from_being_drained(
+    replicas: int, least: int | str, *, there: bool
+) -> None:
+    given = {"replicas": replicas, "podDisruptionBudget": {"minAvailable": least}}
+    kinds = [each["kind"] for each in manifests(values={"webhook": given})]
+    assert ("PodDisruptionBudget" in kinds) is there
+
+
+def test_labels_of_ones_own_are_beside_those_that_are_asked_for() -> None:
+    given = {"app.kubernetes.io/component": "x", "sidecar.mesh/inject": "enabled"}
+    rendered = manifests(values={"webhook": {"podLabels": {**given, "team": "mesh"}}})
+    spec = find(rendered, "Deployment")["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert (labels["sidecar.mesh/inject"], labels["team"]) == ("disabled", "mesh")
 
 
 def test_only_a_job_may_ask_the_api_server_and_for_two_objects() -> None:
@@ -159,7 +193,7 @@ def test_only_a_job_may_ask_the_api_server_and_for_two_objects() -> None:
 
 @pytest.mark.parametrize("source", ["cert-manager", "secret"])
 def test_no_job_has_rights_where_it_makes_no_certificates(source: str) -> None:
-    secret = {"name": "mine", "caBundle": "eA=="}
+    secret = {"name": "mine", "caBundle": CA_BUNDLE}
     certificates = {"source": source, "secret": secret}
     objects = manifests(values={"webhook": {"certificates": certificates}})
     kinds = {each["kind"] for each in objects}

@@ -12,10 +12,11 @@ import yaml
 
 from deploy.k8s import values_schema
 from sidecar.cli import main
-from tests.support.helm import CHART, find, helm, manifests, refusal
+from tests.support.helm import CHART, find, helm, manifests, refusal, template
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PEER = "spiffe://cluster.local/ns/shop/sa/frontend"
@@ -114,6 +115,34 @@ def test_every_configuration_of_the_readme_is_one_for_values() -> None:
             {"webhook": {"certificates": {"source": "secret"}}},
             "webhook.certificates.secret.name: missing",
         ),
+        (
+            {
+                "webhook": {
+                    "certificates": {
+                        "source": "secret",
+                        "secret": {"name": "x", "caBundle": "-----BEGIN"},
+                    }
+                }
+            },
+            "webhook.certificates.secret.caBundle: expected certificates, PEM in base64",
+        ),
+        (
+            {"webhook": {"certificates": {"job": {"schedule": "every day"}}}},
+            "at '/webhook/certificates/job/schedule': 'every day' does not match",
+        ),
+        (
+            {"webhook": {"resources": {"limits": {"memory": "64Mii"}}}},
+            "at '/webhook/resources/limits/memory': '64Mii' does not match",
+        ),
+        (
+            {"injection": {"resources": {"limits": {"memory": "64Mii"}}}},
+            "at '/injection/resources/limits/memory': '64Mii' does not match",
+        ),
+        (
+            {"webhook": {"listen": None}, "podMonitor": None},
+            "webhook.listen: expected a value, got null (leave the key out for the"
+            " default); podMonitor: expected a value, got null",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_rendered(
@@ -153,6 +182,32 @@ def test_what_no_schema_can_tell_fails_the_job_with_the_sentence_of_the_check(
     status = run_job(job, find(objects, "ConfigMap", "sidecar-check"), tmp_path)
     assert status == 2
     assert said in capsys.readouterr().err
+
+
+def mappings(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[Any]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield (*above, key)
+            yield from mappings(value, (*above, key))
+
+
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+@pytest.mark.parametrize("way", [*mappings(DEFAULTS)], ids=".".join)
+def test_a_section_with_nothing_in_it_is_its_default_or_named(
+    way: tuple[str, ...],
+) -> None:
+    """As one is, all of whose lines are commented out."""
+    values: Any = None
+    for key in reversed(way):
+        values = {key: values}
+    done = template(values=values)
+    if done.returncode == 0:
+        assert "<nil>" not in done.stdout
+    else:
+        place = ".".join(way)
+        assert f"): {place}: expected a value, got null (leave the key" in done.stderr
 
 
 def test_the_job_finds_no_fault_with_what_is_right(

@@ -22,7 +22,7 @@ true where false is laid over it.
 
 {{- /* `identity` where nobody gives one: what the volume of the injected pods has. */ -}}
 {{- define "sidecar.identity" -}}
-{{- $identity := .Values.injection.identity | default dict -}}
+{{- $identity := (.Values.injection | default dict).identity | default dict -}}
 {{- $source := $identity.source | default "csi" -}}
 {{- $usual := dict "csi" "/var/run/secrets/spiffe.io" "spire" "/spiffe-workload-api" "secret" "/run/sidecar" -}}
 {{- $mount := $identity.mount | default (get $usual $source) -}}
@@ -92,7 +92,7 @@ trust_bundles: {{ dict .Values.mesh.trustDomain (printf "%s/ca.crt" $mount) | to
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: {{ $root.Values.injection.config_map | default "sidecar" }}
+  name: {{ ($root.Values.injection | default dict).config_map | default "sidecar" }}
   namespace: {{ $namespace }}
   labels:
     {{- include "sidecar.labels" $root | nindent 4 }}
@@ -114,7 +114,7 @@ data:
   "image_pull_policy" .Values.image.pullPolicy
   "kubernetes_version" (printf "%s.%s" (trimPrefix "v" .Capabilities.KubeVersion.Major) (regexFind "^[0-9]+" .Capabilities.KubeVersion.Minor))
 -}}
-{{- include "sidecar.merged" (list $filled .Values.injection) -}}
+{{- include "sidecar.merged" (list $filled (.Values.injection | default dict)) -}}
 {{- end -}}
 
 {{- /* The ConfigMap of the webhook. */ -}}

@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "sidecar.certificateSecret" -}}
 {{- $certificates := .Values.webhook.certificates -}}
 {{- if eq $certificates.source "secret" -}}
-{{- required "webhook.certificates.secret.name: missing: the Secret with tls.crt and tls.key" $certificates.secret.name -}}
+{{- required "webhook.certificates.secret.name: missing: the Secret with tls.crt and tls.key" ($certificates.secret | default dict).name -}}
 {{- else -}}
 {{- include "sidecar.name" . }}-webhook-certificate
 {{- end -}}
@@ -52,4 +52,35 @@ runAsGroup: 1337
 runAsNonRoot: true
 runAsUser: 1337
 seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- /*
+Helm takes a key away where a value is null, as it is where all below it is commented out.
+For most keys that is no wish; each is named, before anything is made of them.
+*/ -}}
+{{- define "sidecar.given" -}}
+{{- $problems := list -}}
+{{- range $path := list
+  "image.repository" "mesh.trustDomain" "mesh.config" "check.enabled" "webhook.enabled"
+  "webhook.listen" "webhook.telemetry" "webhook.failurePolicy" "webhook.certificates.source"
+  "webhook.certificates.job.days" "webhook.certificates.job.schedule"
+  "webhook.podDisruptionBudget.enabled" "webhook.podDisruptionBudget.minAvailable"
+  "webhook.networkPolicy.enabled" "podMonitor.enabled" "prometheusRule.enabled" "alerts.configMap"
+  "dashboards.enabled"
+-}}
+{{- $here := $.Values -}}
+{{- $way := list -}}
+{{- range $key := splitList "." $path -}}
+{{- if kindIs "map" $here -}}
+{{- $way = append $way $key -}}
+{{- $here = ternary (get $here $key) nil (hasKey $here $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if kindIs "invalid" $here -}}
+{{- $problems = append $problems (printf "%s: expected a value, got null (leave the key out for the default)" (join "." $way)) -}}
+{{- end -}}
+{{- end -}}
+{{- with uniq $problems -}}
+{{- fail (join "; " .) -}}
+{{- end -}}
 {{- end -}}
