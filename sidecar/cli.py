@@ -13,9 +13,10 @@ import os
 import sys
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from sidecar import __version__
+from sidecar.commands.argument_parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,20 +46,20 @@ exit status: 0 done, 1 failed while running, 2 the input was wrong
 """
 
 
-def _parser(first: str | None) -> argparse.ArgumentParser:
+def _parser(first: str | None) -> Parser:
     """Make the parser for arguments that begin with *first*.
 
     It knows that command alone; where it is no command, all of them, to name them.
     """
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
+    parser = Parser(
         prog="sidecar",
         description="A per-pod mTLS proxy for a service mesh.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = cast("Commands", below)
     for add in [_COMMANDS[first]] if first in _COMMANDS else _COMMANDS.values():
         add(commands)
     return parser
@@ -224,7 +225,7 @@ def main(
 
 
 def _run(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    parsed = _parser(words[0] if words else None).parse_args(words)
+    parsed = _parser(words[0] if words else None).parse(words)
     parsed.endpoint_socket = environment.get("SPIFFE_ENDPOINT_SOCKET")
     parsed.app_probes = environment.get("SIDECAR_APP_PROBES", "")
     parsed.rules = environment.get("SIDECAR_REDIRECT_INBOUND_MODE", "")

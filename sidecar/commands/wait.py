@@ -66,7 +66,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"--url: {error}", file=sys.stderr)
         return 2
     if not arguments.timeout >= 0:
-        print("--timeout: expected seconds, 0 or more", file=sys.stderr)
+        got = f"got {arguments.timeout:g}"
+        print(f"--timeout: expected seconds, 0 or more, {got}", file=sys.stderr)
         return 2
     why = wait(target, arguments.timeout)
     if why is None:

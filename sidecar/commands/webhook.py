@@ -32,7 +32,8 @@ def main(arguments: argparse.Namespace) -> int:
     listen = _endpoint("--listen", arguments.listen, problems)
     telemetry = _endpoint("--telemetry", arguments.telemetry, problems)
     if not arguments.drain_delay >= 0:
-        problems.append("--drain-delay: expected seconds, 0 or more")
+        what = f"expected seconds, 0 or more, got {arguments.drain_delay:g}"
+        problems.append(f"--drain-delay: {what}")
     files = Files(
         arguments.cert, arguments.key, arguments.client_ca, arguments.allow_readable_key
     )

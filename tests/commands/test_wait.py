@@ -124,7 +124,8 @@ def test_a_time_is_no_less_than_none(
     seconds: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert waited("http://a/", seconds) == 2
-    assert capsys.readouterr().err == "--timeout: expected seconds, 0 or more\n"
+    said = f"--timeout: expected seconds, 0 or more, got {seconds:g}\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_url_names_host_port_and_path() -> None:

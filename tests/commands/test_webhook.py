@@ -36,7 +36,7 @@ def run(folder: Path, **given: Any) -> int:
             "sidecar webhook: --listen: expected an IP address",
         ),
         ({"telemetry": "15020"}, "sidecar webhook: --telemetry: expected 'host:port'"),
-        ({"drain_delay": -1.0}, "--drain-delay: expected seconds, 0 or more"),
+        ({"drain_delay": -1.0}, "--drain-delay: expected seconds, 0 or more, got -1"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_bad_input(
