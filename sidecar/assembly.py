@@ -41,9 +41,15 @@ _GROUPS: Final = ("X25519MLKEM768", "X25519", "X448", "P-256", "P-384", "P-521")
 
 
 def build_credentials(
-    path: Path, checked: Checked, generation: int = 1, material: Material | None = None
+    path: Path,
+    checked: Checked,
+    generation: int = 1,
+    material: Material | None = None,
+    before: Credentials | None = None,
 ) -> Credentials:
     """Make a generation of what TLS needs; *path* is the configuration's.
+
+    *before* is the generation before it.
 
     *material* is what a Workload API brought; it is needed where *checked* has none,
     and as long as there is none, this gives `NoCredentials`.
@@ -61,7 +67,7 @@ def build_credentials(
         if material is None:
             check_groups(tls)  # what is wrong with them is known at start
             return NoCredentials(generation)
-        return Credentials(material, tls, generation)
+        return Credentials(material, tls, generation, before=before)
     except CertificateError as error:
         files = checked.config.identity.from_files
         key = "certificate_chain" if files else "workload_api"

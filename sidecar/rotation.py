@@ -174,7 +174,9 @@ class Rotation:
         first = not mesh.identified.is_set()
         was_there = mesh.credentials.withdrawn is None
         generation = mesh.credentials.generation + (not first)
-        mesh.credentials = build_credentials(self._path, checked, generation, material)
+        mesh.credentials = build_credentials(
+            self._path, checked, generation, material, mesh.credentials
+        )
         self._show_expiry(self._in_force, material)
         self._in_force, self._tls = material, checked.config.tls
         self._withdrawn, self._refused_since = False, None

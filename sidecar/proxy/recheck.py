@@ -19,6 +19,7 @@ from sidecar.net.sockopt import reset
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.standing import Live, Rules, lapse_of
 from sidecar.relay.flow import Ending
+from sidecar.tls.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from sidecar.proxy.connection import Connection
     from sidecar.proxy.mesh import Mesh
     from sidecar.proxy.standing import Lapse
-    from sidecar.tls.refusal import Refusal
+    from sidecar.tls.verify import Proof
 
-    Chain = tuple[bytes, ...]
+    Still = Callable[[Proof], Proof | Refusal]
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,15 +66,16 @@ class Recheck:
             if mesh.credentials.take_due() or self.seen is not generations:
                 await self._judge_all()
                 self.seen = generations
-            self._end_those_that_had_their_time()
+            await self._end_those_that_had_their_time()
 
     async def _judge_all(self) -> None:
         """Judge every connection by what is in force at the beginning."""
         rules = rules_of(self._mesh)
+        still = _once_each(self._mesh.credentials.still)
         ended = leaving = 0
-        until = time.monotonic() + _SLICE_SECONDS
+        slices = _Slices()
         for connection in self._mesh.connections:
-            live = live_of(connection)
+            live = live_of(connection, still)
             if live is None:
                 continue
             lapse = lapse_of(live, rules)
@@ -82,12 +84,9 @@ class Recheck:
             elif self._may_stay_a_while(connection):
                 leaving += 1
             else:
-                self._end(connection, lapse)
+                self._end(connection, lapse, slices)
                 ended += 1
-                until -= _ENDING_SECONDS
-            if time.monotonic() >= until:
-                await trio.lowlevel.checkpoint()
-                until = time.monotonic() + _SLICE_SECONDS
+            await slices.give_way()
         if ended or leaving:
             _LOG.info(
                 "connections are not admitted any more",
@@ -101,23 +100,43 @@ class Recheck:
         now = trio.current_time()
         return self._leaving.setdefault(connection, now + seconds) > now
 
-    def _end_those_that_had_their_time(self) -> None:
+    async def _end_those_that_had_their_time(self) -> None:
         if not self._leaving:
             return
         now = trio.current_time()
-        rules = rules_of(self._mesh)
+        rules, slices = rules_of(self._mesh), _Slices()
+        still = _once_each(self._mesh.credentials.still)
         for connection, deadline in list(self._leaving.items()):
-            live = live_of(connection)
-            if live is not None and now < deadline:
+            if now < deadline and is_relayed(connection):
                 continue
+            live = live_of(connection, still)
             del self._leaving[connection]
             lapse = None if live is None else lapse_of(live, rules)
             if lapse is not None:
-                self._end(connection, lapse)
+                self._end(connection, lapse, slices)
+            await slices.give_way()
 
-    def _end(self, connection: Connection, lapse: Lapse) -> None:
+    def _end(self, connection: Connection, lapse: Lapse, slices: _Slices) -> None:
+        slices.cost(_ENDING_SECONDS)
         connection.generations = self._mesh.generations
         connection.end(Ending(lapse.outcome, lapse.detail, lapse.reason))
+
+
+class _Slices:
+    """Cuts what takes long, so that others have their turns."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _SLICE_SECONDS
+
+    def cost(self, seconds: float) -> None:
+        """Count what others will have to do for us."""
+        self._until -= seconds
+
+    async def give_way(self) -> None:
+        """Let others have their turns if it is time."""
+        if time.monotonic() >= self._until:
+            await trio.lowlevel.checkpoint()
+            self._until = time.monotonic() + _SLICE_SECONDS
 
 
 def admit_again(mesh: Mesh, connection: Connection) -> None:
@@ -129,7 +148,7 @@ def admit_again(mesh: Mesh, connection: Connection) -> None:
     if connection.generations is mesh.generations:
         return
     connection.generations = mesh.generations
-    live = live_of(connection)
+    live = live_of(connection, mesh.credentials.still)
     lapse = None if live is None else lapse_of(live, rules_of(mesh))
     if lapse is not None:
         if connection.flow is not None:
@@ -137,42 +156,59 @@ def admit_again(mesh: Mesh, connection: Connection) -> None:
         raise Refused(lapse.outcome, lapse.detail, lapse.reason)
 
 
-def live_of(connection: Connection) -> Live | None:
-    """Say what *connection* was admitted by; None before it is, and after its end."""
-    flow, session = connection.flow, connection.session
-    if flow is None or flow.ending is not None or connection.destination is None:
+def is_relayed(connection: Connection) -> bool:
+    """Tell whether *connection* has been admitted, and has not ended yet."""
+    return connection.flow is not None and connection.flow.ending is None
+
+
+def live_of(connection: Connection, still: Still) -> Live | None:
+    """Say what *connection* was admitted by; None before it is, and after its end.
+
+    *still* judges what its peer was accepted by.
+    """
+    if not is_relayed(connection) or connection.destination is None:
         return None
     return Live(
         connection.direction,
         connection.destination,
         connection.source,
         connection.rule,
-        None if session is None else session.check.chain,
+        _peer_now(connection, still),
         connection.identity,
     )
 
 
+def _peer_now(connection: Connection, still: Still) -> Peer | Refusal | None:
+    check = None if connection.session is None else connection.session.check
+    if check is None or check.proof is None:
+        return None
+    found = still(check.proof)
+    if isinstance(found, Refusal):
+        return found
+    check.proof = found  # by which it is known the next time
+    return found.peer
+
+
 def rules_of(mesh: Mesh) -> Rules:
-    """Give what decides now. A chain is judged once for all who showed it."""
+    """Give what decides now."""
     return Rules(
         mesh.config.inbound,
         mesh.policy,
         mesh.routes,
         mesh.own,
         mesh.hosts.addresses,
-        _remembering(mesh.credentials.judge),
         mesh.credentials.is_ours,
     )
 
 
-def _remembering(
-    judge: Callable[[Chain], Peer | Refusal],
-) -> Callable[[Chain], Peer | Refusal]:
-    judged: dict[Chain, Peer | Refusal] = {}
+def _once_each(still: Still) -> Still:
+    """Judge once for all who were accepted by the same."""
+    judged: dict[Proof, Proof | Refusal] = {}
 
-    def remembered(chain: Chain) -> Peer | Refusal:
-        if chain not in judged:
-            judged[chain] = judge(chain)
-        return judged[chain]
+    def remembered(proof: Proof) -> Proof | Refusal:
+        found = judged.get(proof)
+        if found is None:
+            found = judged[proof] = still(proof)
+        return found
 
     return remembered

@@ -41,13 +41,14 @@ _OUTCOMES: Final = {
 
 @frozen
 class Live:
-    """What a connection was admitted by.
+    """What a connection was admitted by, and what its peer's certificates are now.
 
     Attributes:
         destination: Where it was going.
         source: Who opened it.
         rule: The policy's rule or the route that admitted it.
-        chain: What the peer was judged by (DER, leaf first); None without TLS.
+        peer: Whose its certificates are by what is trusted now, or why they are
+            refused; None without TLS.
         identity: Who we are to the peer; None without TLS.
     """
 
@@ -55,7 +56,7 @@ class Live:
     destination: Endpoint
     source: Endpoint
     rule: str | None
-    chain: tuple[bytes, ...] | None
+    peer: Peer | Refusal | None
     identity: Peer | None
 
 
@@ -65,7 +66,6 @@ class Rules:
 
     Attributes:
         addresses: Gives those of a host.
-        judge: Says whose a chain is, or why it is refused.
         is_ours: Tells whether a name that we had is still ours.
     """
 
@@ -74,7 +74,6 @@ class Rules:
     routes: RouteTable
     own: OwnEndpoints
     addresses: Callable[[str], tuple[str, ...]]
-    judge: Callable[[tuple[bytes, ...]], Peer | Refusal]
     is_ours: Callable[[Peer], bool]
 
 
@@ -93,7 +92,7 @@ def lapse_of(live: Live, rules: Rules) -> Lapse | None:
     if live.identity is not None and not rules.is_ours(live.identity):
         detail = f"{live.identity}, which we were to the peer, was taken from us"
         return Lapse(Outcome.IDENTITY_WITHDRAWN, detail, Reason.NO_IDENTITY)
-    peer = None if live.chain is None else rules.judge(live.chain)
+    peer = live.peer
     if isinstance(peer, Refusal):
         outcome = _OUTCOMES.get(peer.reason, Outcome.PEER_UNTRUSTED)
         return Lapse(outcome, peer.detail, peer.reason)

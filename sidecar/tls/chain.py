@@ -13,6 +13,7 @@ is done here (envoyproxy/envoy#18268).
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,13 +83,20 @@ class Verified:
 
 
 class Roots:
-    """The roots of one trust domain, with the revocation lists of its CAs."""
+    """The roots of one trust domain, with the revocation lists of its CAs.
+
+    Attributes:
+        certificates: The roots.
+        lists: The lists.
+    """
 
     def __init__(
         self,
-        roots: Sequence[x509.Certificate],
-        lists: Sequence[x509.CertificateRevocationList] = (),
+        roots: tuple[x509.Certificate, ...],
+        lists: tuple[x509.CertificateRevocationList, ...] = (),
     ) -> None:
+        self.certificates = roots
+        self.lists = lists
         self._store = _store(roots)
         # Of its own: a search for lists would refuse who has none.
         self._listing = _store(roots) if lists else None
@@ -107,9 +115,7 @@ class Roots:
         """
         try:
             leaf, *shown = (crypto.X509.from_cryptography(each) for each in chain)
-            path = crypto.X509StoreContext(
-                self._store, leaf, shown
-            ).get_verified_chain()
+            path, unlisted = self._path(leaf, shown)
         except crypto.X509StoreContextError as error:
             code, depth, *_ = error.errors
             return _with_offset(refusal_of(code, depth), chain[0], now)
@@ -123,13 +129,31 @@ class Roots:
         until = min(each.not_valid_after_utc for each in (*signed, root))
         still = now - _TO_THE_END
         until = min([until, *(due for due in self._due if due > still)])
-        return self._revoked(path) or Verified(tuple(signed[1:]), until)
+        return self._revoked(path, unlisted) or Verified(tuple(signed[1:]), until)
 
-    def _revoked(self, path: Sequence[crypto.X509]) -> Refusal | None:
+    def _path(
+        self, leaf: crypto.X509, shown: Sequence[crypto.X509]
+    ) -> tuple[Sequence[crypto.X509], int]:
+        """Find the way to a root, and from where on it is to be looked for in lists.
+
+        Mostly the CA of the leaf has a list, and the leaf is not in it: to see to both
+        at once spares a signature.
+
+        Raises:
+            X509StoreContextError: There is none.
+        """
+        if self._listing is not None:
+            context = crypto.X509StoreContext(self._listing, leaf, shown)
+            with contextlib.suppress(crypto.X509StoreContextError):
+                return context.get_verified_chain(), 1
+        context = crypto.X509StoreContext(self._store, leaf, shown)
+        return context.get_verified_chain(), 0
+
+    def _revoked(self, path: Sequence[crypto.X509], first: int) -> Refusal | None:
         """Look for each certificate of a verified path in its issuer's list."""
         if self._listing is None:
             return None
-        for depth in range(len(path) - 1):
+        for depth in range(first, len(path) - 1):
             rest = path[depth + 1 :]
             context = crypto.X509StoreContext(self._listing, path[depth], rest)
             try:

@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from sidecar.identity.svid import Svid
     from sidecar.policy.peer_index import PeerSet
     from sidecar.tls.refusal import Refusal
+    from sidecar.tls.verify import Proof
 
 _LONGEST_NAME: Final = 255  # OpenSSL takes no more (TLSEXT_MAXLEN_host_name)
 
 
 class Credentials:
     """Makes connections that present one SVID and judge peers by one trust.
+
+    *before* are those of the generation before; *verifier* is whose trust is shared.
 
     Raises:
         ValueError: OpenSSL does not know a group of *tls*; the error names it.
@@ -54,12 +57,16 @@ class Credentials:
         generation: int = 1,
         clock: Callable[[], datetime] = utc_now,
         verifier: Verifier | None = None,
+        before: Credentials | None = None,
     ) -> None:
         self.material = material
         self.generation = generation
         self._tls = tls
-        self._verifier = verifier or Verifier(
-            material, clock, timedelta(seconds=tls.clock_skew_seconds)
+        self.verifier: Verifier = verifier or Verifier(
+            material,
+            clock,
+            timedelta(seconds=tls.clock_skew_seconds),
+            None if before is None else before.verifier,
         )
         # Made now, so that what is wrong with them is known at start.
         self._server = server_context(material.svid, tls, certificate_required=True)
@@ -81,7 +88,7 @@ class Credentials:
         material = evolve(self.material, svid=svid, additional={})
         try:
             return Credentials(
-                material, self._tls, self.generation, self._clock, self._verifier
+                material, self._tls, self.generation, self._clock, self.verifier
             )
         except CertificateError as error:
             error.identity = name
@@ -135,13 +142,13 @@ class Credentials:
             return f"our own certificate expired {stamp(end)}"
         return self.withdrawn
 
-    def judge(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
-        """Say whose *chain* (DER, leaf first) it is now, or why it is refused."""
-        return self._verifier.verify(chain)
+    def still(self, proof: Proof) -> Proof | Refusal:
+        """Judge again who was accepted by *proof*, maybe in another generation."""
+        return self.verifier.still(proof)
 
     def take_due(self) -> bool:
         """Tell whether a chain that was accepted may have ended: see `Verifier`."""
-        return self._verifier.take_due()
+        return self.verifier.take_due()
 
     @cached_property
     def _lenient_server(self) -> SSL.Context:
@@ -152,7 +159,7 @@ class Credentials:
     ) -> tuple[SSL.Connection, PeerCheck]:
         """Make the server's end of a connection, and the check of its client."""
         context = self._server if certificate_required else self._lenient_server
-        check = PeerCheck(self._verifier, required=certificate_required)
+        check = PeerCheck(self.verifier, required=certificate_required)
         connection = SSL.Connection(context, None)
         connection.set_app_data(check)
         connection.set_accept_state()
@@ -166,7 +173,7 @@ class Credentials:
         *server_name* is sent as SNI (RFC 6066, 3) for servers that choose their
         certificate by it. Nothing here trusts it.
         """
-        check = PeerCheck(self._verifier, expected)
+        check = PeerCheck(self.verifier, expected)
         connection = SSL.Connection(self._client, None)
         connection.set_app_data(check)
         connection.set_connect_state()
@@ -190,7 +197,7 @@ class NoCredentials(Credentials):
         self.sessions = Sessions(time.monotonic)
         self._clock = clock
         self._others = {}
-        self._verifier = Verifier(Trust(), clock)
+        self.verifier = Verifier(Trust(), clock)
 
     def svids(self) -> Mapping[str | None, Svid]:
         """Nothing was issued yet."""

@@ -4,7 +4,8 @@ OpenSSL walks the chain without any root, and asks. A `Verifier` first reads who
 certificate it is, then verifies the chain against that trust domain alone. What is
 found is remembered for as long as the certificates are valid and the generation
 lives: a peer that comes again costs a look-up, and nothing is skipped by it, for
-the answer could not have changed.
+the answer could not have changed. The same goes for who is still there when another
+generation begins, if it trusts the peer's own domain by the same roots and lists.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.config.model import NameKind
 from sidecar.identity.names import CertificateNames
+from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.identity.svid import (
     SvidError,
     check_signing_certificate,
@@ -32,7 +34,7 @@ from sidecar.tls.accepted import (
     not_accepted,
     unknown_trust_domain,
 )
-from sidecar.tls.chain import Roots, Verified, has_signed, refusal_of
+from sidecar.tls.chain import refusal_of
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
     V_HOSTNAME_MISMATCH,
@@ -43,6 +45,7 @@ from sidecar.tls.openssl_binding import (
     V_REJECTED,
 )
 from sidecar.tls.refusal import Refusal
+from sidecar.tls.stores import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from sidecar.config.material import Trust
     from sidecar.identity.peer import Peer
     from sidecar.policy.peer_index import PeerSet
+    from sidecar.tls.chain import Roots, Verified
 
 # Some 2 KiB each, whatever else a peer shows. Full, it forgets who was away longest.
 _REMEMBERED: Final = 2048
@@ -59,35 +63,39 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _OF_TIME: Final = frozenset({V_EXPIRED, V_NOT_YET_VALID})
 
 
-@frozen
-class _Accepted:
+@frozen(eq=False)
+class Proof:
+    """What a peer was accepted by."""
+
     peer: Peer
     chain: tuple[bytes, ...]
     """The leaf and the issuers that were needed, without what was shown beside them."""
     until: datetime
     """The first moment at which one of them ends, or their root, or a list."""
+    roots: Roots
+    """Those to which it leads."""
 
 
 class Verifier:
-    """Judges chains for one generation of trust; clocks may differ by *skew*."""
+    """Judges chains for one generation of trust; clocks may differ by *skew*.
+
+    *before* did so for the generation before this one.
+    """
 
     def __init__(
         self,
         material: Trust,
         clock: Callable[[], datetime],
         skew: timedelta = timedelta(0),
+        before: Verifier | None = None,
     ) -> None:
         self.skew = skew
         self._accept = material.accept
-        self._spiffe_roots = {
-            name: Roots(bundle.roots, _lists_for(bundle.roots, material))
-            for name, bundle in material.bundles.items()
-        }
-        named = material.name_roots
-        self._name_roots = Roots(named, _lists_for(named, material)) if named else None
+        former: Stores | None = None if before is None else before.stores
+        self.stores: Stores = Stores(material, former)
         self._clock = clock
         self._due = _NEVER
-        self._accepted: dict[bytes, _Accepted] = {}
+        self._proofs: dict[bytes, Proof] = {}
         self._chains: dict[bytes, tuple[bytes, ...]] = {}
 
     def verify(self, chain: tuple[bytes, ...]) -> Peer | Refusal:
@@ -95,6 +103,19 @@ class Verifier:
 
         Whatever the bytes, it gives one or the other and raises nothing.
         """
+        found = self.prove(chain)
+        return found if isinstance(found, Refusal) else found.peer
+
+    def still(self, proof: Proof) -> Proof | Refusal:
+        """Judge again who was accepted by *proof*, by whatever generation."""
+        domain = proof.peer.trust_domain if isinstance(proof.peer, SpiffeId) else None
+        if self._clock() < proof.until and self.stores.still_has(proof.roots, domain):
+            self._due = min(self._due, proof.until)
+            return proof
+        return self.prove(proof.chain)
+
+    def prove(self, chain: tuple[bytes, ...]) -> Proof | Refusal:
+        """Do as `verify` does; what it goes by is given, too."""
         now = self._clock()
         key = _digest(chain)
         known = self._take(key)
@@ -104,9 +125,9 @@ class Verifier:
                 return verdict
             known = verdict
         self._remember(key, known)
-        return known.peer
+        return known
 
-    def _look_at(self, chain: tuple[bytes, ...], now: datetime) -> _Accepted | Refusal:
+    def _look_at(self, chain: tuple[bytes, ...], now: datetime) -> Proof | Refusal:
         try:
             # What cryptography warns of is the peer's doing, and would fill our log.
             with warnings.catch_warnings(action="ignore"):
@@ -116,18 +137,18 @@ class Verifier:
             # SvidError, and what cryptography says of DER that is none.
             return Refusal(Reason.NOT_AN_SVID, str(error), V_REJECTED)
 
-    def _take(self, key: bytes) -> _Accepted | None:
-        known = self._accepted.pop(key, None)
+    def _take(self, key: bytes) -> Proof | None:
+        known = self._proofs.pop(key, None)
         if known is not None and self._chains.get(known.chain[0]) is known.chain:
             del self._chains[known.chain[0]]
         return known
 
-    def _remember(self, key: bytes, accepted: _Accepted) -> None:
-        if len(self._accepted) >= _REMEMBERED:
-            self._take(next(iter(self._accepted)))
-        self._accepted[key] = accepted
-        self._chains[accepted.chain[0]] = accepted.chain
-        self._due = min(self._due, accepted.until)
+    def _remember(self, key: bytes, proof: Proof) -> None:
+        if len(self._proofs) >= _REMEMBERED:
+            self._take(next(iter(self._proofs)))
+        self._proofs[key] = proof
+        self._chains[proof.chain[0]] = proof.chain
+        self._due = min(self._due, proof.until)
 
     def take_due(self) -> bool:
         """Tell whether a chain that was accepted may not be now, by its time.
@@ -147,31 +168,32 @@ class Verifier:
         """
         return self._chains.get(leaf, (leaf,))
 
-    def _judge(
-        self, chain: list[x509.Certificate], now: datetime
-    ) -> _Accepted | Refusal:
+    def _judge(self, chain: list[x509.Certificate], now: datetime) -> Proof | Refusal:
         leaf, *_ = chain
         if has_spiffe_uri(leaf):
             if NameKind.SPIFFE in self._accept:
                 return self._judge_svid(chain, now)
             return self._not_taken("a SPIFFE ID")
-        if self._name_roots is None:
+        roots = self.stores.names
+        if roots is None:
             return self._judge_svid(chain, now)  # says which rule it breaks
         names = CertificateNames.of(leaf)
         peer = accepted_names(names, self._accept)
         if peer is None:
             return self._not_taken(f"the name {names}")
-        found = self._name_roots.verify(chain, now)
-        return found if isinstance(found, Refusal) else _accepted(peer, leaf, found)
+        found = roots.verify(chain, now)
+        if isinstance(found, Refusal):
+            return found
+        return _proof(peer, leaf, found, roots)
 
     def _not_taken(self, what: str) -> Refusal:
         return Refusal(Reason.NOT_AN_SVID, not_accepted(what, self._accept), V_REJECTED)
 
     def _judge_svid(
         self, chain: list[x509.Certificate], now: datetime
-    ) -> _Accepted | Refusal:
+    ) -> Proof | Refusal:
         spiffe_id = leaf_spiffe_id(chain[0])
-        roots = self._spiffe_roots.get(spiffe_id.trust_domain)
+        roots = self.stores.of(spiffe_id.trust_domain)
         if roots is None:
             detail = unknown_trust_domain(spiffe_id)
             return Refusal(Reason.UNKNOWN_TRUST_DOMAIN, detail, V_NO_ISSUER)
@@ -183,12 +205,12 @@ class Verifier:
                 check_signing_certificate(issuer, spiffe_id.trust_domain)
             except SvidError as error:
                 return Refusal(Reason.UNTRUSTED_CHAIN, str(error), V_REJECTED)
-        return _accepted(spiffe_id, chain[0], found)
+        return _proof(spiffe_id, chain[0], found, roots)
 
 
-def _accepted(peer: Peer, leaf: x509.Certificate, found: Verified) -> _Accepted:
+def _proof(peer: Peer, leaf: x509.Certificate, found: Verified, roots: Roots) -> Proof:
     chain = tuple(each.public_bytes(Encoding.DER) for each in (leaf, *found.issuers))
-    return _Accepted(peer, chain, found.until)
+    return Proof(peer, chain, found.until, roots)
 
 
 def _digest(chain: tuple[bytes, ...]) -> bytes:
@@ -197,24 +219,6 @@ def _digest(chain: tuple[bytes, ...]) -> bytes:
         digest.update(len(each).to_bytes(4, "big"))
         digest.update(each)
     return digest.finalize()
-
-
-def _lists_for(
-    roots: tuple[x509.Certificate, ...], material: Trust
-) -> list[x509.CertificateRevocationList]:
-    """Choose the lists of *material* that may concern a chain to *roots*.
-
-    All but those that the root of another domain signed: it may have the same name.
-    The CA of a list that no root signed may be part of any chain.
-    """
-    everybody = [*material.name_roots]
-    for bundle in material.bundles.values():
-        everybody += bundle.roots
-    return [
-        each
-        for each in material.crls
-        if has_signed(roots, each) or not has_signed(everybody, each)
-    ]
 
 
 @define
@@ -230,6 +234,8 @@ class PeerCheck:
     refusal: Refusal | None = None
     chain: tuple[bytes, ...] = ()
     """What the peer was judged by."""
+    proof: Proof | None = None
+    """What it was accepted by, last of all."""
 
     @property
     def accepted(self) -> bool:
@@ -244,15 +250,15 @@ class PeerCheck:
         return code
 
     def _judge(self, chain: tuple[bytes, ...]) -> int:
-        peer = self.verifier.verify(chain)
-        if isinstance(peer, Refusal):
-            return self._refuse(peer)
-        if self.expected is not None and not self.expected.matches(peer):
-            detail = f"{peer} is not one of the route's peers"
+        proof = self.verifier.prove(chain)
+        if isinstance(proof, Refusal):
+            return self._refuse(proof)
+        if self.expected is not None and not self.expected.matches(proof.peer):
+            detail = f"{proof.peer} is not one of the route's peers"
             return self._refuse(
                 Refusal(Reason.UNEXPECTED_PEER, detail, V_HOSTNAME_MISMATCH)
             )
-        self.peer, self.chain = peer, self.verifier.chain_of(chain[0])
+        self.peer, self.chain, self.proof = proof.peer, proof.chain, proof
         return V_OK
 
     def again(self, leaf: bytes | None) -> None:

@@ -456,7 +456,7 @@ async def test_what_changes_during_a_handshake_counts_at_its_end() -> None:
 async def test_a_connection_that_is_not_relayed_is_not_judged_before() -> None:
     async with running(configuration()) as started:
         new = Connection(Direction.INBOUND, Endpoint("10.0.0.1", 1), 0.0)
-        assert live_of(new) is None
+        assert live_of(new, started.mesh.credentials.still) is None
         admit_again(started.mesh, new)
         assert new.generations is started.mesh.generations
 

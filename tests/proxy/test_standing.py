@@ -28,26 +28,29 @@ from sidecar.tls.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.identity.peer import Peer
-
 CART = "spiffe://example.org/ns/shop/sa/cart"
 API = "spiffe://example.org/ns/shop/sa/api"
-CHAIN = (b"leaf", b"issuer")
 DESTINATION = Endpoint("10.0.0.7", 8080)
 
 US = SpiffeId.parse("spiffe://example.org/ns/shop/sa/us")
 
 INBOUND = Live(
-    Direction.INBOUND, DESTINATION, Endpoint("10.0.0.1", 4711), "callers", CHAIN, US
+    Direction.INBOUND,
+    DESTINATION,
+    Endpoint("10.0.0.1", 4711),
+    "callers",
+    SpiffeId.parse(CART),
+    US,
 )
-PLAIN = evolve(INBOUND, chain=None, identity=None)
+PLAIN = evolve(INBOUND, peer=None, identity=None)
 OUTBOUND = Live(
-    Direction.OUTBOUND, DESTINATION, Endpoint("127.0.0.1", 4711), "api", CHAIN, US
+    Direction.OUTBOUND,
+    DESTINATION,
+    Endpoint("127.0.0.1", 4711),
+    "api",
+    SpiffeId.parse(API),
+    US,
 )
-
-
-def known_as(peer: str) -> Peer:
-    return SpiffeId.parse(peer)
 
 
 def rule(action: str, *peers: str, name: str = "callers", **scope: object) -> Rule:
@@ -61,24 +64,16 @@ def rules(
     inbound: Inbound | None = None,
     outbound: Outbound | None = None,
     names: Mapping[str, tuple[str, ...]] | None = None,
-    judged: Peer | Refusal | str = CART,
     own: OwnEndpoints | None = None,
     ours: bool = True,
 ) -> Rules:
     known = names or {}
-    found = known_as(judged) if isinstance(judged, str) else judged
-
-    def judge(chain: tuple[bytes, ...]) -> Peer | Refusal:
-        assert chain == CHAIN
-        return found
-
     return Rules(
         inbound or Inbound(),
         compile_policy(Policy(Default(default), listed)),
         RouteTable(outbound or Outbound(), lambda name: known.get(name, ())),
         own or OwnEndpoints((), lambda _: True),
         lambda host: known.get(host, (host,)),
-        judge,
         lambda name: ours and name == US,
     )
 
@@ -169,8 +164,8 @@ def test_what_leads_to_ourselves_by_now_is_ended() -> None:
 def test_whom_we_trust_no_more_is_ended_whatever_the_policy_says(
     live: Live, reason: Reason, outcome: Outcome
 ) -> None:
-    now = rules(default="allow", judged=Refusal(reason, "why", 1))
-    assert lapse_of(live, now) == Lapse(outcome, "why", reason)
+    refused = evolve(live, peer=Refusal(reason, "why", 1))
+    assert lapse_of(refused, rules(default="allow")) == Lapse(outcome, "why", reason)
 
 
 @pytest.mark.parametrize("live", [INBOUND, OUTBOUND])
@@ -212,7 +207,7 @@ def to_api(
     ],
 )
 def test_a_server_that_a_route_still_expects_stays(outbound: Outbound) -> None:
-    assert lapse_of(OUTBOUND, rules(outbound=outbound, judged=API)) is None
+    assert lapse_of(OUTBOUND, rules(outbound=outbound)) is None
 
 
 @pytest.mark.parametrize(
@@ -234,14 +229,14 @@ def test_a_server_that_a_route_still_expects_stays(outbound: Outbound) -> None:
 def test_a_server_that_no_route_expects_any_more_is_ended(
     outbound: Outbound, reason: Reason, detail: str
 ) -> None:
-    lapse = lapse_of(OUTBOUND, rules(outbound=outbound, judged=API))
+    lapse = lapse_of(OUTBOUND, rules(outbound=outbound))
     assert lapse is not None
     assert (lapse.outcome, lapse.reason) == (Outcome.POLICY_REVOKED, reason)
     assert lapse.detail.startswith(detail)
 
 
 def test_plaintext_ends_when_its_route_asks_for_mutual_tls() -> None:
-    live = evolve(OUTBOUND, chain=None, identity=None)
+    live = evolve(OUTBOUND, peer=None, identity=None)
     assert lapse_of(live, rules(outbound=Outbound(routes=(to_api(API),)))) == Lapse(
         Outcome.POLICY_REVOKED, "the route 'api' asks for mutual TLS now"
     )
@@ -256,7 +251,7 @@ def test_a_host_name_that_has_moved_ends_nothing(others: tuple[Route, ...]) -> N
     """A new connection to the old address would be refused; this one was none."""
     routes = (to_api(API, to="api.shop"), *others)
     moved = {"api.shop": ("10.0.0.8",)}
-    now = rules(outbound=Outbound(routes=routes), names=moved, judged=API)
+    now = rules(outbound=Outbound(routes=routes), names=moved)
     assert lapse_of(OUTBOUND, now) is None
     stranger = evolve(OUTBOUND, rule="another")
     assert lapse_of(stranger, now) is not None
@@ -265,7 +260,7 @@ def test_a_host_name_that_has_moved_ends_nothing(others: tuple[Route, ...]) -> N
 def test_a_route_before_its_own_decides_all_the_same() -> None:
     routes = (to_api(name="first", mode="deny"), to_api(API, to="api.shop"))
     moved = {"api.shop": ("10.0.0.8",)}
-    now = rules(outbound=Outbound(routes=routes), names=moved, judged=API)
+    now = rules(outbound=Outbound(routes=routes), names=moved)
     lapse = lapse_of(OUTBOUND, now)
     assert lapse is not None
     assert lapse.detail == "the route 'first' denies 10.0.0.7:8080"

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def roots_of(
     *authorities: Authority, lists: Sequence[x509.CertificateRevocationList] = ()
 ) -> Roots:
-    return Roots([each.root for each in authorities], lists)
+    return Roots(tuple(each.root for each in authorities), tuple(lists))
 
 
 def reason(
@@ -110,14 +110,14 @@ def test_of_several_roots_any_will_do(authority: Authority, cart: Svid) -> None:
 
 
 def test_no_root_verifies_nothing(cart: Svid) -> None:
-    assert reason(Roots([]), cart.chain) is Reason.UNTRUSTED_CHAIN
+    assert reason(Roots(()), cart.chain) is Reason.UNTRUSTED_CHAIN
 
 
 @pytest.mark.parametrize("shown", [False, True])
 def test_a_root_need_not_sign_itself(authority: Authority, shown: bool) -> None:
     signer = authority.intermediate(now=NOW)
     cart = issue(signer)
-    roots = Roots([signer.certificate])
+    roots = Roots((signer.certificate,))
     assert reason(roots, cart.chain if shown else [cart.leaf]) is Reason.OK
     assert reason(roots, issue(authority).chain) is Reason.UNTRUSTED_CHAIN
 
@@ -239,7 +239,7 @@ def test_a_broken_digest_signs_nothing(authority: Authority, depth: int) -> None
 
 def test_a_root_is_trusted_however_it_signs_itself(authority: Authority) -> None:
     old = signed_with_sha1(authority.root, authority.private_key)
-    assert reason(Roots([old]), issue(authority).chain) is Reason.OK
+    assert reason(Roots((old,)), issue(authority).chain) is Reason.OK
 
 
 def test_a_digest_that_nobody_knows_is_weak(authority: Authority, cart: Svid) -> None:
@@ -308,7 +308,7 @@ def test_the_list_of_a_root_that_does_not_sign_itself_counts(
 ) -> None:
     signer = authority.intermediate(now=NOW)
     cart = issue(signer)
-    roots = Roots([signer.certificate], [revoke(signer, cart.leaf)])
+    roots = Roots((signer.certificate,), (revoke(signer, cart.leaf),))
     assert reason(roots, cart.chain) is Reason.REVOKED
     assert reason(roots, issue(signer).chain) is Reason.OK
 

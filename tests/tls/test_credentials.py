@@ -21,6 +21,7 @@ from sidecar.telemetry.labels import Reason
 from sidecar.tls.context import ALPN
 from sidecar.tls.credentials import Credentials, NoCredentials
 from sidecar.tls.refusal import Refusal
+from sidecar.tls.verify import Proof, Verifier, utc_now
 from tests.tls.peers import (
     ALERT,
     API,
@@ -327,20 +328,40 @@ def test_a_group_that_openssl_does_not_know_is_known_at_once(
         Credentials(material(api, authority.bundle), Tls(groups=("P-999",)))
 
 
-def test_a_chain_is_judged_as_in_a_handshake(authority: Authority, cart: Svid) -> None:
+def proof_of(authority: Authority, who: Svid) -> Proof:
+    """By which somebody who trusts *authority* accepts *who*."""
+    mine = material(who, authority.bundle)
+    chain = tuple(each.public_bytes(Encoding.DER) for each in who.chain)
+    found = Verifier(mine, utc_now).prove(chain)
+    assert isinstance(found, Proof)
+    return found
+
+
+def test_whom_others_have_accepted_is_judged_as_in_a_handshake(
+    authority: Authority, cart: Svid
+) -> None:
     ours = credentials(authority)
-    stranger = Authority.create("stranger.test", now=NOW).issue(
-        SpiffeId.parse("spiffe://stranger.test/cart"), now=NOW
-    )
-
-    def der(who: Svid) -> tuple[bytes, ...]:
-        return tuple(each.public_bytes(Encoding.DER) for each in who.chain)
-
-    assert ours.judge(der(cart)) == cart.name
+    found = ours.still(proof_of(authority, cart))
+    assert isinstance(found, Proof)
+    assert found.peer == cart.name
     assert not ours.take_due()
-    refused = ours.judge(der(stranger))
+    foreign = Authority.create("stranger.test", now=NOW)
+    stranger = issue(foreign, "spiffe://stranger.test/cart")
+    refused = ours.still(proof_of(foreign, stranger))
     assert isinstance(refused, Refusal)
     assert refused.reason is Reason.UNKNOWN_TRUST_DOMAIN
+
+
+def test_what_was_accepted_before_a_renewal_of_our_own_is_not_verified_again(
+    authority: Authority, cart: Svid
+) -> None:
+    mine = material(issue(authority, API), authority.bundle)
+    first = Credentials(mine, Tls())
+    renewed = evolve(mine, svid=issue(authority, API))
+    proof = first.still(proof_of(authority, cart))
+    assert isinstance(proof, Proof)
+    assert Credentials(renewed, Tls(), before=first).still(proof) is proof
+    assert Credentials(renewed, Tls()).still(proof) is not proof
 
 
 def test_the_lenient_context_is_made_once(ours: Credentials) -> None:
@@ -381,10 +402,7 @@ def test_before_the_first_nothing_is_presented_and_nobody_trusted() -> None:
     nothing = NoCredentials(7)
     assert (nothing.generation, nothing.take_due()) == (7, False)
     assert nothing.unusable() == "no certificate has been issued to us yet"
-    chain = tuple(
-        each.public_bytes(Encoding.DER) for each in issue(authority, API).chain
-    )
-    refusal = nothing.judge(chain)
+    refusal = nothing.still(proof_of(authority, issue(authority, API)))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.UNKNOWN_TRUST_DOMAIN
 

@@ -17,7 +17,7 @@ from sidecar.config.model import NameKind
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.telemetry.labels import Reason
-from sidecar.tls import verify as module
+from sidecar.tls import stores, verify as module
 from sidecar.tls.chain import Roots, Verified
 from sidecar.tls.openssl_binding import (
     V_EXPIRED,
@@ -29,7 +29,7 @@ from sidecar.tls.openssl_binding import (
     V_WEAK_DIGEST,
 )
 from sidecar.tls.refusal import Refusal
-from sidecar.tls.verify import PeerCheck, Verifier, utc_now
+from sidecar.tls.verify import PeerCheck, Proof, Verifier, utc_now
 from tests.tls.peers import (
     API,
     CART,
@@ -46,6 +46,7 @@ from tests.tls.peers import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sidecar.config.material import Material
     from sidecar.identity.peer import Peer
     from sidecar.identity.svid import Svid
 
@@ -303,7 +304,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[object]:
             asked.append(tuple(chain))
             return super().verify(chain, now)
 
-    monkeypatch.setattr(module, "Roots", Counting)
+    monkeypatch.setattr(stores, "Roots", Counting)
     return asked
 
 
@@ -399,9 +400,9 @@ def test_what_holds_no_more_is_forgotten(authority: Authority) -> None:
     with_its_list = Verifier(
         material(late, authority.bundle, crls=[revoke(authority, late.leaf)]), clock
     )
-    ours._spiffe_roots = with_its_list._spiffe_roots  # as if OpenSSL's clock had moved
+    ours.stores = with_its_list.stores  # as if OpenSSL's clock had moved
     assert reason(ours.verify(ders(late.chain))) is Reason.REVOKED
-    assert not ours._accepted
+    assert not ours._proofs
     assert not ours._chains
 
 
@@ -434,7 +435,7 @@ def test_memory_is_bounded_and_keeps_who_came_last(
     for chain in chains:
         ours.verify(chains[0])
         ours.verify(chain)
-        assert len(ours._accepted) <= 3
+        assert len(ours._proofs) <= 3
         assert len(ours._chains) <= 3
     assert len(verified) == 5
     ours.verify(chains[0])
@@ -495,7 +496,7 @@ def test_what_is_remembered_does_not_grow_with_the_chain(
     ours = verifier(authority)
     shown = [*cart.chain, *(authority.intermediate(now=NOW).certificate for _ in "ab")]
     ours.verify(ders(shown))
-    ((key, _),) = ours._accepted.items()
+    ((key, _),) = ours._proofs.items()
     assert len(key) == 32
 
 
@@ -507,6 +508,74 @@ def test_certificates_that_are_cut_elsewhere_are_others(
     leaf, issuer = seed
     for cut in ((leaf + issuer,), (leaf[:-1], leaf[-1:] + issuer), (leaf, issuer, b"")):
         assert reason(ours.verify(cut)) is Reason.NOT_AN_SVID
+
+
+# --- who is still there
+
+
+def proved(ours: Verifier, who: Svid) -> Proof:
+    found = ours.prove(ders(who.chain))
+    assert isinstance(found, Proof)
+    return found
+
+
+def test_who_is_still_there_is_not_verified_again(
+    authority: Authority, partner: Authority, cart: Svid, verified: list[object]
+) -> None:
+    before = Verifier(material(cart, authority.bundle, partner.bundle), lambda: NOW)
+    proof = proved(before, cart)
+    alone = material(cart, authority.bundle)
+    after = Verifier(alone, lambda: NOW, before=before)
+    assert after.still(proof) is proof
+    assert len(verified) == 1
+    apart = Verifier(alone, lambda: NOW)
+    again = apart.still(proof)
+    assert isinstance(again, Proof)
+    assert again is not proof
+    assert apart.still(again) is again
+    assert len(verified) == 2
+
+
+def test_who_is_trusted_otherwise_is_judged_anew(
+    authority: Authority, partner: Authority, cart: Svid
+) -> None:
+    before = Verifier(material(cart, authority.bundle, partner.bundle), lambda: NOW)
+    foreign = issue(partner, "spiffe://partner.test/a")
+    ours, theirs = proved(before, cart), proved(before, foreign)
+
+    def left(changed: Material) -> list[Reason]:
+        after = Verifier(changed, lambda: NOW, before=before)
+        found = [after.still(each) for each in (ours, theirs)]
+        return [r.reason if isinstance(r, Refusal) else Reason.OK for r in found]
+
+    assert left(material(cart, authority.bundle)) == [
+        Reason.OK,
+        Reason.UNKNOWN_TRUST_DOMAIN,
+    ]
+    both = [authority.bundle, partner.bundle]
+    crls = [revoke(partner, foreign.leaf)]
+    assert left(material(cart, *both, crls=crls)) == [Reason.OK, Reason.REVOKED]
+    exchanged = [
+        evolve(authority.bundle, roots=partner.bundle.roots),
+        evolve(partner.bundle, roots=authority.bundle.roots),
+    ]
+    assert left(material(cart, *exchanged)) == [Reason.UNTRUSTED_CHAIN] * 2
+    names = material(cart, *both, name_roots=[partner.root], accept=frozenset({DNS}))
+    assert left(names) == [Reason.NOT_AN_SVID] * 2
+
+
+def test_who_is_still_there_is_due_by_time(authority: Authority, cart: Svid) -> None:
+    clock = Clock()
+    trust = material(cart, authority.bundle)
+    before = Verifier(trust, clock)
+    proof = proved(before, cart)
+    after = Verifier(trust, clock, before=before)
+    assert after.still(proof) is proof
+    clock.now = NOW + HOUR - dt.timedelta(seconds=1)
+    assert not after.take_due()
+    clock.now = proof.until
+    assert after.take_due()
+    assert after.still(proof) is not proof  # it is asked about again
 
 
 # --- hostile bytes
