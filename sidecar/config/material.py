@@ -19,10 +19,9 @@ from sidecar.config.place import Finding, Invalid, Place, problems_under
 from sidecar.config.problems import ConfigError
 from sidecar.config.wording import shown_path
 from sidecar.identity.bundle import BundleError, TrustBundle, parse_name_bundle
-from sidecar.identity.names import CertificateNames
 from sidecar.identity.private_key import check_belongs, read_private_key
 from sidecar.identity.reading import SvidError, read_pem
-from sidecar.identity.svid import Svid, has_spiffe_uri, leaf_spiffe_id
+from sidecar.identity.svid import Svid, own_name
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -179,7 +178,9 @@ class _Reading:
         if chain is None:
             return None
         name = self._try(
-            chain_at, source.certificate_chain, lambda: _name(chain[0], names)
+            chain_at,
+            source.certificate_chain,
+            lambda: own_name(chain, accept_names=names),
         )
         self._check_time(chain[0], chain_at, source.certificate_chain)
         if key is None:
@@ -255,9 +256,3 @@ class _Reading:
 
     def _moment(self, moment: dt.datetime) -> str:
         return f"{stamp(moment)}, {seen_from(moment, self._now)}"
-
-
-def _name(leaf: x509.Certificate, names: bool) -> Peer:
-    if names and not has_spiffe_uri(leaf):
-        return CertificateNames.of(leaf)
-    return leaf_spiffe_id(leaf)

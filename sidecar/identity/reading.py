@@ -47,6 +47,11 @@ class SvidError(ValueError):
         super().__init__(f"{message} ({clause})")
         self.code = code
         self.clause = clause
+        self._message = message
+
+    def at(self, place: str) -> SvidError:
+        """Return the same with *place* before its message."""
+        return SvidError(self.code, self.clause, f"{place}: {self._message}")
 
 
 def read_extensions(certificate: x509.Certificate) -> Extensions:

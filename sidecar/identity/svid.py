@@ -25,6 +25,7 @@ from sidecar.identity.spiffe_id import SpiffeId, parse_trust_domain_id
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     from cryptography import x509
 
@@ -37,6 +38,7 @@ __all__ = [
     "check_signing_certificate",
     "has_spiffe_uri",
     "leaf_spiffe_id",
+    "own_name",
 ]
 
 
@@ -87,6 +89,29 @@ def check_signing_certificate(certificate: x509.Certificate, trust_domain: str) 
             )
 
 
+def own_name(chain: Sequence[x509.Certificate], *, accept_names: bool) -> Peer:
+    """Return what peers will read in our own *chain*, the leaf first.
+
+    The others must be able to sign for the leaf's trust domain: no peer that keeps to
+    the standard would take the chain. With *accept_names* a leaf that claims no SPIFFE
+    ID will do, and then whatever is with it.
+
+    Raises:
+        SvidError: A certificate breaks a rule; the message says which, unless it is
+            the leaf.
+    """
+    leaf = chain[0]
+    if accept_names and not has_spiffe_uri(leaf):
+        return CertificateNames.of(leaf)
+    name = leaf_spiffe_id(leaf)
+    for number, signer in enumerate(chain[1:], 2):
+        try:
+            check_signing_certificate(signer, name.trust_domain)
+        except SvidError as error:
+            raise error.at(f"certificate {number}") from None
+    return name
+
+
 @frozen
 class Svid:
     """The certificate chain and the key that we show to our peers.
@@ -112,17 +137,15 @@ class Svid:
             accept_names: Whether a leaf that claims no SPIFFE ID will do.
 
         Raises:
-            SvidError: The leaf breaks a rule, a file cannot be parsed, or the key
-                is not the leaf's. What concerns the key has a code that begins
+            SvidError: A certificate breaks a rule, a file cannot be parsed, or the
+                key is not the leaf's. What concerns the key has a code that begins
                 with ``private-key``.
         """
         certificates = read_pem(chain)
         private_key = read_private_key(key)
         check_belongs(private_key, certificates)
-        leaf = certificates[0]
-        if accept_names and not has_spiffe_uri(leaf):
-            return cls(certificates, private_key, CertificateNames.of(leaf))
-        return cls(certificates, private_key, leaf_spiffe_id(leaf))
+        name = own_name(certificates, accept_names=accept_names)
+        return cls(certificates, private_key, name)
 
     @classmethod
     def from_der(cls, chain: bytes, key: bytes) -> Self:
@@ -134,7 +157,8 @@ class Svid:
         certificates = read_der(chain)
         private_key = read_private_key_der(key)
         check_belongs(private_key, certificates)
-        return cls(certificates, private_key, leaf_spiffe_id(certificates[0]))
+        name = own_name(certificates, accept_names=False)
+        return cls(certificates, private_key, name)
 
     @property
     def leaf(self) -> x509.Certificate:

@@ -127,6 +127,12 @@ BUNDLE = "identity.trust_bundles.example.org: ca.crt: "
             CHAIN + "expired 2026-01-02 03:04:05 UTC, 3 days ago",
         ),
         (
+            put("tls.crt", pem(ROOT.leaf(), ROOT.leaf())),
+            IDENTITY,
+            CHAIN + "certificate 2: a signing certificate must have cA true, got false "
+            "(X509-SVID 4.1)",
+        ),
+        (
             put("tls.crt", pem(ROOT.leaf(begin=NOW + dt.timedelta(hours=2)))),
             IDENTITY,
             CHAIN + "not valid before 2026-01-05 05:04:05 UTC, in 2 hours",

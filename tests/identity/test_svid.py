@@ -146,6 +146,32 @@ def test_an_svid_is_read_from_pem() -> None:
     assert svid.not_valid_after == make.NOON + make.HOUR
 
 
+UNFIT_SIGNERS = [
+    (leaf(), "certificate 2: a signing certificate must have cA true"),
+    (signer(usage=None), "certificate 2: a signing certificate must have keyCertSign"),
+    (signer(san=(sans("spiffe://other.test"), True)), "certificate 2: .*trust"),
+]
+
+
+@pytest.mark.parametrize(("unfit", "message"), UNFIT_SIGNERS)
+def test_a_chain_with_a_certificate_that_may_not_sign_is_refused(
+    unfit: x509.Certificate, message: str
+) -> None:
+    private = key()
+    with pytest.raises(SvidError, match=message) as caught:
+        Svid.from_pem(pem(leaf(), unfit), key_pem(private), accept_names=True)
+    assert caught.value.clause in {"X509-SVID 3.2", "X509-SVID 4.1", "X509-SVID 4.3"}
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(SvidError, match=message):
+        Svid.from_der(GOOD_DER + unfit.public_bytes(Encoding.DER), der)
+
+
+def test_what_comes_with_a_leaf_without_a_spiffe_id_may_be_anything() -> None:
+    chain = pem(NO_SPIFFE_ID, leaf(usage=None))
+    svid = Svid.from_pem(chain, key_pem(key()), accept_names=True)
+    assert len(svid.chain) == 2
+
+
 def test_the_key_is_never_printed() -> None:
     svid = Svid.from_pem(pem(leaf()), key_pem(key()), accept_names=False)
     assert "private" not in repr(svid)
