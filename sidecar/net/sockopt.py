@@ -26,6 +26,15 @@ def guard(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
 
+def was_reset(sock: socket.socket) -> bool:
+    """Tell whether the peer has reset the connection, before anything is read of it.
+
+    What it had sent is still there to be read, and so is an end that was none. The
+    kernel tells it once.
+    """
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
 def reset(sock: socket.socket) -> None:
     """Close so that the peer sees a reset, not an end (RFC 9293, 3.10.7.4)."""
     if sock.fileno() < 0:

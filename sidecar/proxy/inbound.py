@@ -123,11 +123,20 @@ async def _terminate(
             raise HandshakeError(Reason.RESET, "the peer left without a word")
         if looks_like_plaintext(hello):
             raise HandshakeError(Reason.PLAINTEXT, "the peer does not speak TLS")
+
+        async def answer() -> TlsSession:
+            # After a wait it may have given up. Most of what a handshake costs is
+            # ours: where calls come faster than that, those that are over must not
+            # delay the others.
+            if peek.has_left(client):
+                raise HandshakeError(Reason.RESET, "the peer left after its hello")
+            tls, check = credentials.accept(
+                certificate_required=plan.certificate_required
+            )
+            return await handshake(client, tls, check, hello)
+
         # The place is taken only now: a client that says nothing holds up nobody.
-        tls, check = credentials.accept(certificate_required=plan.certificate_required)
-        session = await mesh.inbound_gate.run(
-            lambda: handshake(client, tls, check, hello), scope
-        )
+        session = await mesh.inbound_gate.run(answer, scope)
         if session.peer is None:
             raise NoCertificate(session)
         return session

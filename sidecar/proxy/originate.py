@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from sidecar.net.sockopt import was_reset
 from sidecar.proxy.outcome import Refused
 from sidecar.proxy.steps import check_identity, dial_upstream, shake_hands
 from sidecar.relay.tls_flow import TlsFlow
@@ -61,6 +62,7 @@ class TlsLeg:
 
 
 async def originate(
+    client: socket.socket,
     addresses: Sequence[str],
     destination: Endpoint,
     plan: Originate,
@@ -69,10 +71,10 @@ async def originate(
 ) -> TlsLeg:
     """Dial *destination*, and shake hands with one of the peers of the plan.
 
-    Twice where a server cannot stand our ALPN protocol or to be asked to resume.
+    For *client*, as long as that waits. Twice where a server cannot stand our ALPN protocol or to be asked to resume.
 
     Raises:
-        Refused: Nobody answers there, or somebody else does.
+        Refused: Nobody answers there, or somebody else does; or *client* has left.
 
     Cancellation:
         Nothing is left open.
@@ -86,7 +88,7 @@ async def originate(
         tls, check = credentials.connect(plan.peers, plan.server_name, alpn=alpn)
         slot.offer(tls, check)
         try:
-            session = await _introduce(upstream, tls, check, mesh, connection)
+            session = await _introduce(client, upstream, tls, check, mesh, connection)
         except HandshakeError as error:
             if alpn and error.alpn_refused:
                 alpn = False
@@ -113,6 +115,7 @@ def _remember(key: tuple[str, int], no_alpn: set[tuple[str, int]]) -> None:
 
 
 async def _introduce(
+    client: socket.socket,
     upstream: socket.socket,
     tls: SSL.Connection,
     check: PeerCheck,
@@ -121,10 +124,16 @@ async def _introduce(
 ) -> TlsSession:
     """Shake hands over *upstream*, which is closed if that fails."""
 
+    async def begin() -> TlsSession:
+        # Whoever called may have given up, dialling or in line for a place: a server
+        # that is too slow already is spared the handshake.
+        if was_reset(client):
+            why = "it left before the handshake began"
+            raise Refused(Outcome.RESET_BY_DOWNSTREAM, why)
+        return await handshake(upstream, tls, check, hold=True)
+
     async def connect(scope: trio.CancelScope) -> TlsSession:
-        return await mesh.outbound_gate.run(
-            lambda: handshake(upstream, tls, check, hold=True), scope
-        )
+        return await mesh.outbound_gate.run(begin, scope)
 
     with contextlib.ExitStack() as stack:
         stack.callback(upstream.close)

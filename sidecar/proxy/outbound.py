@@ -49,7 +49,7 @@ async def carry(
         admit_again(mesh, connection)
         return await mesh.engine.carry(connection.flow)
 
-    leg = await originate(addresses, destination, plan, mesh, connection)
+    leg = await originate(client, addresses, destination, plan, mesh, connection)
     connection.flow = leg.flow(client)
     admit_again(mesh, connection)
     ending = await mesh.engine.carry(connection.flow)

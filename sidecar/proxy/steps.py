@@ -136,6 +136,7 @@ async def shake_hands(
 
     Raises:
         HandshakeError: It failed, whatever the cause.
+        Refused: It was not begun, and is not counted.
 
     Cancellation:
         It is not counted: whether it would have failed is not known.

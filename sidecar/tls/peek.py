@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
 
 import trio
 
 from sidecar.tls.client_hello import LIMIT, NEED_MORE, ClientHello, NotTls, Sniffer
-
-if TYPE_CHECKING:
-    import socket
 
 
 async def receive(sock: socket.socket, limit: int = LIMIT) -> bytes:
@@ -24,6 +21,20 @@ async def receive(sock: socket.socket, limit: int = LIMIT) -> bytes:
             return sock.recv(limit)
         except BlockingIOError:
             continue
+
+
+def has_left(sock: socket.socket) -> bool:
+    """Tell whether a client has ended that has more to say in its handshake.
+
+    Nothing is taken, and where something is there to be read, it has not.
+
+    Raises:
+        OSError: The connection broke.
+    """
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
 
 
 async def client_hello(

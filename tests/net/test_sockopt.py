@@ -5,7 +5,7 @@ import socket
 import pytest
 import trio
 
-from sidecar.net.sockopt import guard, reset
+from sidecar.net.sockopt import guard, reset, was_reset
 from tests.net.sockets import tcp_pair
 
 
@@ -36,6 +36,24 @@ async def test_the_peer_of_a_close_sees_an_end() -> None:
         sock.close()
         await trio.lowlevel.wait_readable(peer)
         assert peer.recv(1) == b""
+
+
+async def test_a_reset_is_known_before_what_was_sent_is_read() -> None:
+    with tcp_pair() as (sock, peer):
+        assert not was_reset(sock)
+        peer.send(b"last words")
+        reset(peer)
+        await trio.lowlevel.wait_readable(sock)
+        while not was_reset(sock):
+            await trio.lowlevel.checkpoint()
+        assert sock.recv(99) == b"last words"
+
+
+async def test_an_end_is_no_reset() -> None:
+    with tcp_pair() as (sock, peer):
+        peer.close()
+        await trio.lowlevel.wait_readable(sock)
+        assert not was_reset(sock)
 
 
 def test_a_reset_may_come_twice_and_after_the_peer_s() -> None:

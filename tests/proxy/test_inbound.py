@@ -507,6 +507,26 @@ async def test_a_stalled_handshake_makes_room_for_the_next(
     assert by_reason["ok"]["peer"] == spiffe_id("web")
 
 
+async def test_one_that_gave_up_while_it_waited_costs_no_handshake(
+    clock: trio.testing.MockClock,
+) -> None:
+    limits = Limits(handshakes=1)
+    async with (
+        application() as app,
+        running(configuration(to=app.endpoint, limits=limits), allow("web")) as mesh,
+    ):
+        with await mesh.connect() as stalls, await mesh.connect() as wire:
+            await stalls.send(hello())
+            assert (await stalls.receive())[:1] == b"\x16"
+            await wire.send(hello())
+            wire.end()
+            assert await wire.was_reset() == b""
+        records = await mesh.records(2)
+    assert records[0]["reason"] == "timeout"
+    assert records[1]["reason"] == "reset"
+    assert records[1]["detail"] == "the peer left after its hello"
+
+
 # --- A readable answer for those without a certificate
 
 

@@ -394,6 +394,35 @@ async def test_a_server_that_says_nothing_times_out(clock: MockClock) -> None:
     assert mesh.handshakes(direction="outbound", reason="timeout") == 1
 
 
+async def test_the_handshake_of_one_that_gave_up_is_not_begun(
+    clock: MockClock,
+) -> None:
+    heard: list[bytes] = []
+
+    async def silent(wire: Wire) -> None:
+        heard.append(await wire.was_reset_or_ended())
+
+    limits = Limits(handshakes=1)
+    async with (
+        application(silent) as app,
+        running(leading(app.endpoint, limits=limits)) as mesh,
+    ):
+        with await mesh.connect(OUTBOUND) as first:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            gave_up = await mesh.connect(OUTBOUND)
+            await gave_up.send(b"question")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            gave_up.reset()
+            assert await first.was_reset() == b""
+            records = await mesh.records(2)
+    assert {each["outcome"] for each in records} == {
+        "handshake_failed",
+        "reset_by_downstream",
+    }
+    assert sorted(map(bool, heard)) == [False, True]
+    assert mesh.handshakes(direction="outbound") == 1
+
+
 # --- Servers that refuse us
 
 

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from sidecar.net.sockopt import reset
 from sidecar.tls.client_hello import LIMIT, ClientHello, NotTls
-from sidecar.tls.peek import client_hello, receive
+from sidecar.tls.peek import client_hello, has_left, receive
 from tests.net import sockets
 from tests.tls.peers import client
 
@@ -39,6 +39,20 @@ def pair() -> Iterator[Pair]:
     """Who looks, and who is looked at."""
     with sockets.pair() as ends:
         yield ends
+
+
+async def test_one_that_has_ended_has_left(pair: Pair) -> None:
+    ours, theirs = pair
+    ours.setblocking(False)
+    assert not has_left(ours)
+    theirs.send(b"a")
+    await trio.lowlevel.wait_readable(ours)
+    theirs.shutdown(socket.SHUT_WR)
+    assert not has_left(ours)  # as far as anybody can see
+    assert ours.recv(9) == b"a"
+    await trio.lowlevel.wait_readable(ours)
+    assert has_left(ours)
+    assert ours.recv(9) == b""
 
 
 async def test_a_hello_is_read_and_every_byte_kept(pair: Pair) -> None:
