@@ -1,7 +1,8 @@
 """A pod that has the sidecar, and has been changed since.
 
 An API server asks once more where a webhook behind this one has changed the pod
-(`reinvocationPolicy: IfNeeded`), and whoever has a file may add to it. What comes out is
+(`reinvocationPolicy: IfNeeded`), whoever has a file may add to it, and a copy for
+debugging has all containers, but says nothing of them. What comes out is
 what injection would have made of the pod, had that been there from the beginning: the
 probes of new containers ask the sidecar, what would pass by it is refused, and what has
 come before it goes behind it.
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve
 
 from sidecar.config.app_probes import VARIABLE, AppProbesError, parse_app_probes
+from sidecar.injector.additions import VOLUMES
 from sidecar.injector.edits import Edits
 from sidecar.injector.eligible import conflicts_in
 from sidecar.injector.model import (
+    INIT,
+    INJECTED,
     SIDECAR,
     STATUS,
     Injection,
@@ -28,7 +32,7 @@ from sidecar.injector.model import (
 from sidecar.injector.pod import LISTS, list_of
 from sidecar.injector.probes import asks_us
 from sidecar.injector.rewrites import put, rewrites_in, told, too_much_to_keep
-from sidecar.injector.status import StatusError, parse_status
+from sidecar.injector.status import ADDED, Status, StatusError, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,22 +42,22 @@ if TYPE_CHECKING:
     from sidecar.injector.operations import Tokens
     from sidecar.injector.pod import Container, Pod
     from sidecar.injector.probes import Rewrite
-    from sidecar.injector.status import Status
 
 ALREADY: Final = Skipped("it has the sidecar already")
 
-_STATUS: Final = ("metadata", "annotations", STATUS)
+_ANNOTATIONS: Final = ("metadata", "annotations")
 
 
 def inject_again(pod: Pod, settings: InjectionSettings) -> Injection:
     """Decide what a pod lacks that has the sidecar; skip one that lacks nothing.
 
     Args:
-        pod: Has the annotation `STATUS`.
+        pod: Has the sidecar.
         settings: Those of the pod.
     """
+    text = pod.annotations.get(STATUS)
     try:
-        status = parse_status(pod.annotations[STATUS])
+        status = _of_a_copy(pod) if text is None else parse_status(text)
         sidecar = _sidecar(pod, status)
         before, at = _told(sidecar)
     except ValueError as error:
@@ -67,22 +71,53 @@ def inject_again(pod: Pod, settings: InjectionSettings) -> Injection:
     others = [each for each in pod.containers if not _is_ours(each, status)]
     problems = [*conflicts_in(others, pod, settings)]
     rewrites = _rewrites(others, problems) if settings.rewrite_probes else []
-    text = told(rewrites, problems, before) if rewrites else ""
+    told_now = told(rewrites, problems, before) if rewrites else ""
     if problems:
         return Refused(tuple(problems))
     edits = Edits(pod.raw)
     handlers = put(edits, rewrites)  # first, while the indexes are what they were
     if rewrites:
-        _tell(edits, ("spec", sidecar.inside, sidecar.at, "env"), at, text)
-        source = {k: v for k, v in status.source.items() if k not in handlers}
-        status = evolve(status, handlers={**status.handlers, **handlers}, source=source)
+        _tell(edits, ("spec", sidecar.inside, sidecar.at, "env"), at, told_now)
     _arrange(edits, status, native=settings.native)
-    if not edits.operations:
+    if text is not None and not edits.operations:
         return ALREADY
-    edits.replace(_STATUS, status.render())
+    _write_down(edits, pod, _with_handlers(status, handlers))
     if problem := too_much_to_keep(pod.annotations, edits.pod):
         return Refused((problem,))
     return Patched(tuple(edits.operations))
+
+
+def _with_handlers(status: Status, handlers: Mapping[str, Mapping[str, Any]]) -> Status:
+    """Give the status that knows more; of those it knew the text is another now."""
+    source = {k: v for k, v in status.source.items() if k not in handlers}
+    return evolve(status, handlers={**status.handlers, **handlers}, source=source)
+
+
+def _of_a_copy(pod: Pod) -> Status:
+    """Give what injection had written down, but for what was replaced."""
+    ours: dict[str, list[str]] = {
+        inside: [
+            name
+            for name in (INIT, SIDECAR)
+            if name in {each.name for each in pod.of(inside)}
+        ]
+        for inside in LISTS
+    }
+    ours["volumes"] = [name for name in VOLUMES if name in pod.volumes]
+    return Status({**{key: [] for key in ADDED}, **ours})
+
+
+def _write_down(edits: Edits, pod: Pod, status: Status) -> None:
+    if STATUS in pod.annotations:
+        edits.replace((*_ANNOTATIONS, STATUS), status.render())
+        return
+    added = dict(status.added)
+    if INJECTED not in pod.labels:
+        edits.add_member(("metadata", "labels"), INJECTED, "true")
+        added["labels"] = [INJECTED]
+    edits.ensure(_ANNOTATIONS)
+    whole = evolve(status, added=added, was=edits.was)
+    edits.add_member(_ANNOTATIONS, STATUS, whole.render())
 
 
 def _sidecar(pod: Pod, status: Status) -> Container:

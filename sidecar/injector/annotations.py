@@ -147,12 +147,18 @@ def _unknown(annotations: Mapping[str, str]) -> list[str]:
     ]
     # Guessing takes a while, and whoever may create a pod may send any number.
     problems = [
-        f"annotation {name}: unknown{suggestion(name, SETTERS)}"
-        for name in unknown[:_MOST_UNKNOWN]
+        f"annotation {name}: unknown{_guess(name)}" for name in unknown[:_MOST_UNKNOWN]
     ]
     if len(unknown) > _MOST_UNKNOWN:
         problems.append(f"annotations: {len(unknown) - _MOST_UNKNOWN} more are unknown")
     return problems
+
+
+def _guess(name: str) -> str:
+    """Guess what was meant; that all begin alike makes none of them alike."""
+    known = (each.removeprefix(PREFIX) for each in SETTERS)
+    guess = suggestion(name.removeprefix(PREFIX), known)
+    return guess.replace("mean '", f"mean '{PREFIX}")
 
 
 def _wrong_options(settings: InjectionSettings) -> list[str]:

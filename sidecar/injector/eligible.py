@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sidecar.injector.additions import VOLUMES
+from sidecar.injector.additions import CONFIG_VOLUME, VOLUMES
 from sidecar.injector.annotations import parse_switch
 from sidecar.injector.model import (
     INIT,
@@ -16,14 +16,16 @@ from sidecar.injector.model import (
     InjectionContext,
     InjectionSettings,
 )
-from sidecar.injector.pod import mapping_of
+from sidecar.injector.pod import list_of, mapping_of, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sidecar.injector.pod import Container, Pod
 
 _SYSTEM: Final = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+_SYSTEM_OF_NODE: Final = "kubernetes.io/os"
+_WINDOWS: Final = "windows"
 _MIRROR: Final = "kubernetes.io/config.mirror"
 _CONFIG_SOURCE: Final = "kubernetes.io/config.source"
 
@@ -45,20 +47,46 @@ def why_not(pod: Pod, context: InjectionContext) -> str | None:
         or pod.annotations.get(_CONFIG_SOURCE, "api") != "api"
     ):
         return "it is a static pod, which its node made from a file"
-    system = mapping_of(spec, "os").get("name") or mapping_of(spec, "nodeSelector").get(
-        "kubernetes.io/os"
-    )
-    if system == "windows":
+    if _is_for_windows(spec):
         return "it runs on Windows"
     if context.namespace in _SYSTEM:
         return f"the namespace {context.namespace} is of Kubernetes itself"
     return None
 
 
+def _is_for_windows(spec: Mapping[str, Any]) -> bool:
+    said = (
+        mapping_of(spec, "os").get("name"),
+        mapping_of(spec, "nodeSelector").get(_SYSTEM_OF_NODE),
+    )
+    if _WINDOWS in said:
+        return True
+    required = mapping_of(
+        mapping_of(mapping_of(spec, "affinity"), "nodeAffinity"),
+        "requiredDuringSchedulingIgnoredDuringExecution",
+    )
+    # One of the terms has to hold, and of a term all expressions.
+    terms = list_of(required, "nodeSelectorTerms")
+    wanted = {"key": _SYSTEM_OF_NODE, "operator": "In", "values": [_WINDOWS]}
+    return bool(terms) and all(
+        isinstance(term, dict) and wanted in list_of(term, "matchExpressions")
+        for term in terms
+    )
+
+
 def has_it(pod: Pod) -> bool:
-    """Tell whether the pod says that it was injected, and looks like it."""
-    named = any(each.name == SIDECAR for each in pod.containers)
-    return named and STATUS in pod.annotations
+    """Tell whether the pod was injected: it says so, or is a copy of one that was.
+
+    `kubectl debug --copy-to` copies the containers, and not what annotations say.
+    """
+    return any(
+        each.name == SIDECAR
+        and (
+            STATUS in pod.annotations
+            or CONFIG_VOLUME in {*pod.volumes} & {*names_of(each.raw, "volumeMounts")}
+        )
+        for each in pod.containers
+    )
 
 
 def _said(pod: Pod, context: InjectionContext) -> str | None:
@@ -104,6 +132,7 @@ def conflicts_in(
                 f"{container.place}: the sidecar's own container has this name:"
                 " give it another"
             )
+            continue
         yield from _ports(container)
         if settings.native or container.lives_on:
             yield from _user(pod, container, settings)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _FORMAT: Final = 1
-_NAMES: Final = (
+ADDED: Final = (
     "containers",
     "initContainers",
     "volumes",
@@ -21,6 +21,8 @@ _NAMES: Final = (
     "labels",
     "annotations",
 )
+"""The lists and mappings of a pod that something is added to."""
+
 _MAPPINGS: Final = ("was", "handlers", "source")
 
 
@@ -67,7 +69,7 @@ def parse_status(text: str) -> Status:
         raise StatusError("expected an object")
     if value.get("format") != _FORMAT:
         raise StatusError(f"expected format {_FORMAT}, that of this version")
-    added = {key: _names(value, key) for key in _NAMES}
+    added = {key: _names(value, key) for key in ADDED}
     return Status(
         added,
         _object(value, "was", lambda each: each in (None, [], {})),

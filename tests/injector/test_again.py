@@ -319,3 +319,45 @@ def test_with_tproxy_the_sidecar_is_root_and_others_may_be() -> None:
     late = with_late(pod, late={"securityContext": {"runAsUser": 1337}})
     (problem,) = problems(late, NATIVE)
     assert "runAsUser 1337 is the sidecar's" in problem
+
+
+def copied(pod: dict[str, Any]) -> Any:
+    """Give what `kubectl debug --copy-to` makes of a pod: no labels, no annotations."""
+    spec = copy.deepcopy(pod["spec"])
+    for each in spec["containers"]:
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+            each.pop(probe, None)
+    spec["containers"].append({**LATE, "name": "debugger"})
+    return {"spec": spec}
+
+
+@pytest.mark.parametrize(
+    "name", ["smallest", "smallest-native", "probes", "probes-native"]
+)
+def test_a_copy_of_an_injected_pod_has_the_sidecar_that_it_has(name: str) -> None:
+    pod, settings = CASES[name]
+    before = copied(injected(pod, settings))
+    after = injected(before, settings)
+    assert names(after, "containers") == names(before, "containers")
+    assert after["spec"]["volumes"] == before["spec"]["volumes"]
+    assert after["metadata"]["labels"] == {"sidecar.mesh/injected": "true"}
+    assert "/app-health/debugger/livez" in asked(after)
+    assert inject(after, CONTEXT, settings) == Skipped("it has the sidecar already")
+    back = uninject(after)
+    assert isinstance(back, Patched)
+    restored = applied(after, back.operations)
+    assert "metadata" not in restored
+    assert restored["spec"].keys() == pod["spec"].keys()
+    left = [each["name"] for each in pod["spec"]["containers"]]
+    assert names(restored, "containers") == [*left, "debugger"]
+
+
+def test_a_copy_that_lacks_nothing_says_what_it_has_and_keeps_its_own_labels() -> None:
+    pod = injected(PODS["smallest"], NATIVE)
+    del pod["metadata"]["annotations"]
+    after = injected(pod, NATIVE)
+    assert after["spec"] == pod["spec"]
+    assert after["metadata"]["labels"] == pod["metadata"]["labels"]
+    status = json.loads(after["metadata"]["annotations"][STATUS])
+    assert status["initContainers"] == ["sidecar-init", "sidecar"]
+    assert "labels" not in status

@@ -43,6 +43,23 @@ def test_a_pod_gets_the_sidecar(who: Pod, context: InjectionContext) -> None:
     assert why_not(who, context) is None
 
 
+def on(*terms: Any) -> dict[str, Any]:
+    """Give an affinity to nodes of these systems, each a term of its own."""
+    selector = [
+        each
+        if isinstance(each, int)
+        else {
+            "matchExpressions": [
+                {"key": "x", "operator": "Exists"},
+                {"key": "kubernetes.io/os", "operator": "In", "values": each},
+            ]
+        }
+        for each in terms
+    ]
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    return {"nodeAffinity": {required: {"nodeSelectorTerms": selector}}}
+
+
 @pytest.mark.parametrize(
     ("who", "context", "reason"),
     [
@@ -67,6 +84,8 @@ def test_a_pod_gets_the_sidecar(who: Pod, context: InjectionContext) -> None:
         ),
         (pod(os={"name": "windows"}), LABELLED, "Windows"),
         (pod(nodeSelector={"kubernetes.io/os": "windows"}), LABELLED, "Windows"),
+        (pod(affinity=on(["windows"])), LABELLED, "Windows"),
+        (pod(affinity=on(["windows"], ["windows"])), LABELLED, "Windows"),
         (
             pod(),
             evolve(LABELLED, namespace="kube-system"),
@@ -97,6 +116,31 @@ def test_a_word_for_neither_is_refused(
     with pytest.raises(ValueError, match="expected 'enabled' or 'disabled'") as error:
         why_not(who, context)
     assert str(error.value).startswith(what)
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        on(),
+        on(["linux"]),
+        on(["windows", "linux"]),
+        on(["windows"], ["linux"]),
+        {"nodeAffinity": {}},
+        {**on(["windows"]), "nodeAffinity": {"x": 1}},
+        on(["windows"], 1),
+    ],
+)
+def test_a_pod_that_may_run_elsewhere_is_not_one_for_windows(affinity: Any) -> None:
+    assert why_not(pod(affinity=affinity), LABELLED) is None
+
+
+def test_a_copy_has_it_by_what_its_sidecar_mounts() -> None:
+    mounts = {"name": "sidecar", "volumeMounts": [{"name": "sidecar-config"}]}
+    volume: dict[str, Any] = {"volumes": [{"name": "sidecar-config"}]}
+    assert has_it(pod(initContainers=[mounts], **volume))
+    assert not has_it(pod(initContainers=[mounts]))
+    assert not has_it(pod(initContainers=[{"name": "sidecar"}], **volume))
+    assert not has_it(pod(initContainers=[{**mounts, "name": "web2"}], **volume))
 
 
 def test_a_pod_has_it_that_says_so_and_looks_like_it() -> None:

@@ -11,11 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
-from sidecar.injector.model import Patched
+from sidecar.injector.model import InjectionContext, Patched, RedirectSettings
 from sidecar.injector.operations import applied
+from sidecar.injector.patch import inject
 from sidecar.injector.restore import uninject
-from tests.injector.pods import PODS
+from tests.injector.pods import NATIVE, PODS
 from tests.support.api_server import (
     ApiServer,
     LateWebhook,
@@ -67,13 +69,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
 
 
-def _object(kind: str, name: str, metadata: Manifest | None = None) -> Manifest:
-    metadata = {**(metadata or {}), "name": name, "namespace": "shop"}
+def _object(
+    kind: str, name: str, metadata: Manifest | None = None, namespace: str = "shop"
+) -> Manifest:
+    metadata = {**(metadata or {}), "name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
 
 
-def _pod(name: str, shape: Manifest) -> Manifest:
-    made = _object("Pod", name, shape.get("metadata"))
+def _pod(name: str, shape: Manifest, namespace: str = "shop") -> Manifest:
+    made = _object("Pod", name, shape.get("metadata"), namespace)
     return made | {"spec": shape["spec"]}
 
 
@@ -176,3 +180,44 @@ def test_who_asks_for_the_sidecar_and_has_it_is_not_warned(cluster: ApiServer) -
     bare["metadata"]["labels"] = {"sidecar.mesh/inject": "enabled"}
     done = cluster.kubectl("create", "--dry-run=server", "-f-", given=_pod("x", bare))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_pod_can_be_copied_to_debug_it(cluster: ApiServer) -> None:
+    cluster.create(given=_pod("debugged", PODS["probes"]))
+    words = ["--namespace", "shop", "--copy-to", "copy", "--image", "busybox"]
+    done = cluster.kubectl("debug", "debugged", *words, "--profile", "general")
+    assert done.returncode == 0, done.stderr
+    got = cluster.kubectl("get", "pod", "copy", "--namespace", "shop", "-ojson")
+    copied = json.loads(got.stdout)
+    names = [each["name"] for each in containers_of(copied)]
+    assert names[:2] == ["sidecar-init", "sidecar"]
+    assert names[-1].startswith("debugger-")
+    assert copied["metadata"]["labels"]["sidecar.mesh/injected"] == "true"
+
+
+def test_without_redirection_a_pod_keeps_the_restricted_standard(
+    cluster: ApiServer,
+) -> None:
+    """And with it is refused, which the API server says of `sidecar-init`."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": "restricted", "labels": labels}
+    cluster.create(
+        given={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    )
+    cluster.create(given=_object("ServiceAccount", "default", namespace="restricted"))
+    security = {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {"name": "web", "image": "web", "securityContext": security}
+    pod = _pod("web", {"spec": {"containers": [container]}}, namespace="restricted")
+    for enabled in (False, True):
+        settings = evolve(NATIVE, redirect=RedirectSettings(enabled=enabled))
+        made = inject(pod, InjectionContext("restricted", enabled=True), settings)
+        assert isinstance(made, Patched)
+        given = applied(pod, made.operations)
+        done = cluster.kubectl("create", "--dry-run=server", "-f-", given=given)
+        assert (done.returncode == 0) is not enabled, done.stderr
+        assert ('"sidecar-init" must not include' in done.stderr) is enabled
