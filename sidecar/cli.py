@@ -37,6 +37,7 @@ examples:
   sidecar check sidecar.yaml          every problem of a configuration
   sidecar run --config sidecar.yaml   run it
   sidecar policy explain --help       who is let in, by which rule, and why not
+  sidecar policy test cases.yaml      try cases on a policy, in a pipeline
   sidecar certs init --help           make certificates for development
   sidecar redirect show               the iptables rules that turn a pod to it
   sidecar inject --help               put it into Kubernetes manifests

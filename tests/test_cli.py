@@ -23,6 +23,7 @@ COMMANDS = (
     ("demo",),
     ("policy",),
     ("policy", "explain"),
+    ("policy", "test"),
     ("certs",),
     ("certs", "init"),
     ("certs", "issue"),

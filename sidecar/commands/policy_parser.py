@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _POLICY: Final = """\
 examples:
   sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
+  sidecar policy test policy-test.yaml
 """
 _EXPLAIN: Final = """\
 examples:
@@ -24,6 +25,31 @@ examples:
       --trust-domain cluster.local --port 8080
 
 exit status: 0 allowed (audited, too), 1 denied, 2 the input was wrong
+"""
+_TEST: Final = """\
+a file of cases, beside the configuration or the policy that it names:
+  config: sidecar.yaml            # or policy: policy.yaml; without either, the one beside it
+  cases:                          # or config_map: NAMESPACE/NAME, with --manifests
+    - name: the frontend calls the api
+      peer: spiffe://example.org/ns/shop/sa/frontend   # or unauthenticated, dns:NAME, ...
+      port: 8080
+      source: 10.0.0.7            # optional, unless a rule asks
+      expect: allow               # allow | deny | audit
+      rule: frontend-calls-api    # optional: the rule that decides, or default
+    - name: nobody comes without a certificate
+      peer: unauthenticated
+      port: 8080
+      expect: deny
+      reason: no_certificate      # optional: why the handshake fails
+
+examples:
+  sidecar policy test policy-test.yaml
+  sidecar policy test --require-coverage --json tests/*.yaml
+  helm template sidecar CHART --values values.yaml | sidecar policy test \\
+      --manifests - policy-tests/*.yaml
+
+exit status: 0 all hold, 1 one does not (or a rule decided none and --require-coverage
+was given), 2 the input was wrong
 """
 
 
@@ -43,6 +69,7 @@ def add_parser(commands: Commands) -> None:
     )
     below = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_explain(below)
+    _add_test(below)
 
 
 def _add_explain(commands: Commands) -> None:
@@ -94,6 +121,35 @@ def _add_explain(commands: Commands) -> None:
     explain.add_argument("--all", action="store_true", help="show every rule")
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(command="sidecar.commands.policy_explain")
+
+
+def _add_test(commands: Commands) -> None:
+    test = commands.add_parser(
+        "test",
+        allow_abbrev=False,
+        help="try cases on a policy: all failures at once, each explained",
+        description="Try cases on a policy, by the code that decides in `sidecar run`,\n"
+        "and say which do not hold, why, and which rules decided none of them.",
+        epilog=_TEST,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    test.add_argument("files", type=Path, nargs="+", metavar="FILE", help="cases")
+    test.add_argument(
+        "--manifests",
+        type=Path,
+        metavar="FILE",
+        help="manifests with the ConfigMaps that decide; - is standard input",
+    )
+    test.add_argument(
+        "--require-coverage",
+        action="store_true",
+        help="fail where a rule has decided no case",
+    )
+    test.add_argument("--json", action="store_true", help="print JSON")
+    test.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write a JUnit report there, too"
+    )
+    test.set_defaults(command="sidecar.commands.policy_test")
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:

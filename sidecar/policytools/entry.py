@@ -36,10 +36,22 @@ _NOWHERE: Final = OwnEndpoints((), lambda _host: False)
 
 @frozen
 class Refused:
-    """Why a caller is turned away before the policy is asked."""
+    """Why a caller is turned away before the policy is asked.
+
+    Attributes:
+        reason: As it is counted.
+        detail: The same in words.
+        unless_tls: The reason where the caller does not even speak TLS.
+    """
 
     reason: Reason
     detail: str
+    unless_tls: Reason | None = None
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Every reason that it may be counted under."""
+        return tuple(each for each in (self.reason, self.unless_tls) if each)
 
 
 @frozen
@@ -117,7 +129,7 @@ def enter(config: Config | None, call: Call) -> Entry:
 
 def _nobody(port: int) -> tuple[None, Refused]:
     what = f"port {port} is strict, and takes nobody without a certificate"
-    return None, Refused(Reason.NO_CERTIFICATE, what)
+    return None, Refused(Reason.NO_CERTIFICATE, what, Reason.PLAINTEXT)
 
 
 def _shown(identity: Identity, call: Call) -> tuple[Peer | None, Refused | None] | None:

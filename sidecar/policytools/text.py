@@ -42,9 +42,15 @@ _MODES: Final = {
 
 
 def explanation_lines(
-    book: Rulebook, judgement: Judgement, said: Sequence[Said]
+    book: Rulebook,
+    judgement: Judgement,
+    said: Sequence[Said],
+    remedy: str = " (--all shows every rule)",
 ) -> Iterator[str]:
-    """Write what becomes of a call, and what the rules *said*: those to be shown."""
+    """Write what becomes of a call, and what the rules *said*: those to be shown.
+
+    *remedy* is for those who would see the others.
+    """
     yield headline(book, judgement)
     for label, text in _facts(book, judgement):
         yield f"  {label:<9} {text}"
@@ -57,7 +63,7 @@ def explanation_lines(
     left_out = len(book.policy.rules) - len(said)
     if left_out:
         rules = "1 rule" if left_out == 1 else f"{left_out:,} rules"
-        yield f"  and {rules} further off (--all shows every rule)"
+        yield f"  and {rules} further off{remedy}"
 
 
 def headline(book: Rulebook, judgement: Judgement) -> str:
@@ -65,7 +71,8 @@ def headline(book: Rulebook, judgement: Judgement) -> str:
     refused, decision = judgement.entry.refused, judgement.decision
     fate = _FATES[judgement.verdict]
     if refused is not None:
-        return f"{fate} in the handshake ({refused.reason}): {refused.detail}"
+        reasons = " or ".join(refused.reasons)
+        return f"{fate} in the handshake ({reasons}): {refused.detail}"
     return f"{fate} {_by(book, decision)}"
 
 

@@ -63,6 +63,30 @@ def test_sidecar_check_has_nothing_to_say(
 
 
 @each_example
+def test_its_policies_do_what_the_cases_beside_them_say(
+    example: Example,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = example.folder if example.name in WITH_PODS else EXAMPLES / "shop"
+    cases = [str(path) for path in sorted(own.glob("policy-tests/*.yaml"))]
+    rendered = render(*example.given)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rendered.encode())))
+    # Every rule decides one of them: none can change, and no case notice.
+    words = ["policy", "test", "--manifests", "-", "--require-coverage", *cases]
+    status = main(words)
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, ""), out
+    meshed = [
+        f"configmap {each['metadata']['namespace']}/{each['metadata']['name']}: "
+        for each in yaml.safe_load_all(rendered)
+        if each and each["kind"] == "ConfigMap" and "sidecar.yaml" in each["data"]
+    ]
+    assert meshed
+    assert all(name in out for name in meshed)
+
+
+@each_example
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_chart_makes_keeps_the_schema_of_kubernetes(
     example: Example, version: str

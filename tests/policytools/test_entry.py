@@ -43,7 +43,7 @@ def test_a_strict_port_takes_who_has_a_certificate(config: Config) -> None:
     assert enter(config, Call(PEER, STRICT)) == Entry(Mode.STRICT, PEER)
     entry = enter(config, Call(None, STRICT))
     assert entry.refused is not None
-    assert entry.refused.reason is Reason.NO_CERTIFICATE
+    assert entry.refused.reasons == (Reason.NO_CERTIFICATE, Reason.PLAINTEXT)
 
 
 def test_a_permissive_port_takes_both_and_says_so(config: Config) -> None:

@@ -92,7 +92,7 @@ def test_the_handshake_is_told_from_the_policy(tmp_path: Path) -> None:
     text = told(of_files(tmp_path), call(None))
     first, *rest = text.splitlines()
     assert first == (
-        "denied in the handshake (no_certificate): port 8080 is strict, and takes "
+        "denied in the handshake (no_certificate or plaintext): port 8080 is strict, and takes "
         "nobody without a certificate"
     )
     assert rest[:4] == [

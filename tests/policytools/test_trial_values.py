@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+from sidecar.policytools.trial_values import trial_value
+from tests.policytools.test_trial_text import ALLOWED, DENIED, trial
+
+
+def test_every_case_is_told_and_failures_are_explained() -> None:
+    found = trial_value([trial(ALLOWED, DENIED)])
+    assert json.loads(json.dumps(found)) == found
+    assert found["ok"] is False
+    (file,) = found["files"]
+    assert (file["file"], file["decided_by"], file["failed"]) == (
+        "cases.yaml",
+        "policy.yaml",
+        1,
+    )
+    good, bad = file["cases"]
+    assert good == {
+        "name": "good",
+        "place": "cases.yaml:2",
+        "ok": True,
+        "wrong": None,
+        "verdict": "allow",
+        "rule": "frontend-calls-api",
+        "explanation": None,
+    }
+    assert bad["wrong"] == "expected allow, got deny by default"
+    assert bad["explanation"]["policy"]["dry_run"]["rule"] == "try-out"
+    assert found["coverage"] == [
+        {
+            "decided_by": "policy.yaml",
+            "rules": 4,
+            "undecided": [
+                {"name": "prometheus", "place": "policy.yaml:7"},
+                {"name": "no-batch", "place": "policy.yaml:16"},
+            ],
+        }
+    ]
+
+
+def test_where_all_hold_it_is_ok() -> None:
+    assert trial_value([trial(ALLOWED)])["ok"] is True
