@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from sidecar.admin.accept import serve, stream_listener
 from sidecar.admin.unix_socket import bound as bound_unix_socket
 from sidecar.config.model import UnixSocket
 from sidecar.net import listen
+from sidecar.net.addr import endpoint_of
 from sidecar.net.transparent import make_transparent
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from sidecar.admin.http import HttpLimits
     from sidecar.admin.messages import Handler
     from sidecar.config.model import Config, Endpoint
+
+_LOG = logging.getLogger(__name__)
 
 
 class BindError(Exception):
@@ -55,7 +59,15 @@ def bind(
         stack.callback(sock.close)
         if transparent:
             make_transparent(sock)
+    say_where(name, where, sock)
     return sock
+
+
+def say_where(name: str, where: Endpoint, sock: socket.socket) -> None:
+    """Say which port the kernel chose, if it was asked to: nobody else knows."""
+    if where.port == 0:
+        there = str(endpoint_of(sock.getsockname()))
+        _LOG.info("listening", extra={"key": name, "address": there})
 
 
 def bind_http(config: Config, stack: ExitStack) -> tuple[socket.socket, socket.socket]:

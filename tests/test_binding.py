@@ -37,6 +37,18 @@ def test_a_socket_is_closed_at_the_end() -> None:
     assert sock.fileno() == -1
 
 
+def test_the_port_that_the_kernel_chose_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"), ExitStack() as stack:
+        port = bind("a.listen", ANY, stack).getsockname()[1]
+        bind("b.listen", Endpoint("127.0.0.2", port), stack)
+    said = [vars(each) for each in caplog.records]
+    assert [(each["key"], each["address"]) for each in said] == [
+        ("a.listen", f"127.0.0.1:{port}")
+    ]
+
+
 def test_a_transparent_socket_takes_a_capability_and_the_sentence_says_which() -> None:
     with ExitStack() as stack, no_capabilities(), pytest.raises(BindError) as error:
         bind("a", ANY, stack, transparent=True)

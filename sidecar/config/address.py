@@ -33,6 +33,7 @@ _NUMERIC: Final = re.compile(r"(.*\.)?[0-9]+(/.*)?", re.DOTALL)
 _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
 _PREFIX: Final = re.compile(r"0|[1-9][0-9]{0,2}")
 _HIGHEST_PORT: Final = 65535
+_UNIX: Final = "unix:"
 
 
 class AddressError(ValueError):
@@ -45,7 +46,7 @@ def parse_listen(text: str) -> Endpoint:
     Raises:
         AddressError: The text is something else. No other exception escapes.
     """
-    host, port = _split(text)
+    host, port = _split(text, "every address of this machine is '[::]'")
     address = parse_address(host)
     if address is None:
         raise AddressError(
@@ -61,7 +62,7 @@ def parse_destination(text: str) -> Endpoint:
     Raises:
         AddressError: The text is something else. No other exception escapes.
     """
-    host, port = _split(text)
+    host, port = _split(text, "this machine is '127.0.0.1'")
     if port == 0:
         raise AddressError(f"port must be 1 to {_HIGHEST_PORT} to be dialled, got 0")
     address = parse_address(host)
@@ -75,12 +76,14 @@ def parse_destination(text: str) -> Endpoint:
     return Endpoint(str(address), port)
 
 
-def _split(text: str) -> tuple[str, int]:
+def _split(text: str, hint: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if colon and not host and port:
+        raise AddressError(f"expected 'host:port', got {shown(text)} ({hint})")
+    if text.startswith(_UNIX):
         raise AddressError(
-            f"expected 'host:port', got {shown(text)} (every address of this machine "
-            f"is '[::]')"
+            f"expected 'host:port', got {shown(text)} (of all addresses only that of "
+            "admin may be a Unix socket)"
         )
     if not host or not port or text.endswith("]"):
         raise AddressError(f"expected 'host:port', got {shown(text)}")

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 _WORKERS: Final = whole(1, 256)
 _UNIX_PATH: Final = 107  # sun_path holds 108 bytes with the null, unix(7)
-_WORKLOAD_API: Final = re.compile(r"unix:(?://)?(/[^\0?#]+)")  # Workload Endpoint, 4
+# Workload Endpoint, 4: an absolute path, and no authority.
+_WORKLOAD_API: Final = re.compile(r"unix:(?://)?/[^\0?#/][^\0?#]*")
 _GROUP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 

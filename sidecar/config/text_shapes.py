@@ -31,5 +31,5 @@ TRUST_DOMAIN: Final[Shape] = matching(_TRUST_DOMAIN)
 PEER: Final[Shape] = matching(
     rf"{_SPIFFE}|dns:[0-9A-Za-z_.*-]+|subject:[\s\S]+|unauthenticated"
 )
-WORKLOAD_API: Final[Shape] = matching(r"unix:/[\s\S]+")
+WORKLOAD_API: Final[Shape] = matching(r"unix:(?://)?/[^/][\s\S]*")
 GROUP: Final[Shape] = matching("[A-Za-z0-9_.-]+")

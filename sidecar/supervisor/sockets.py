@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from sidecar.assembly import listeners_of
-from sidecar.binding import place
+from sidecar.binding import place, say_where
 from sidecar.net import listen
 from sidecar.net.transparent import make_transparent
 from sidecar.supervisor.welcome import Inherited
@@ -86,6 +86,7 @@ def bind_slots(config: Config, count: int, stack: ExitStack) -> list[SlotSockets
     for direction, listener, name in listeners_of(config):
         with place(f"{name}.listen", listener.listen):
             sockets = listen.bind_shared(listener.listen, count)
+        say_where(f"{name}.listen", listener.listen, sockets[0])
         for slot, sock in zip(slots, sockets, strict=True):
             stack.callback(sock.close)
             there = evolve(listener.listen, port=sock.getsockname()[1])

@@ -72,6 +72,20 @@ def test_where_to_dial_may_be_a_name(text: str, endpoint: Endpoint) -> None:
             "expected 'host:port', got ':8080' "
             "(every address of this machine is '[::]')",
         ),
+        (
+            parse_destination,
+            ":8080",
+            "expected 'host:port', got ':8080' (this machine is '127.0.0.1')",
+        ),
+        *(
+            (
+                parse,
+                "unix:/run/a.sock",
+                "expected 'host:port', got 'unix:/run/a.sock' (of all addresses only "
+                "that of admin may be a Unix socket)",
+            )
+            for parse in (parse_listen, parse_destination)
+        ),
         (parse_listen, "8080", "expected 'host:port', got '8080'"),
         (parse_listen, "127.0.0.1", "expected 'host:port', got '127.0.0.1'"),
         (parse_listen, "127.0.0.1:", "expected 'host:port', got '127.0.0.1:'"),

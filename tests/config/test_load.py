@@ -496,7 +496,10 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (
         LEAST + "telemetry: {listen: 'unix:/a'}",
-        ["3: telemetry.listen: port must be a number up to 65535, got '/a'"],
+        [
+            "3: telemetry.listen: expected 'host:port', got 'unix:/a' "
+            "(of all addresses only that of admin may be a Unix socket)"
+        ],
     ),
     # tls
     (

@@ -92,6 +92,14 @@ AUTO = "(or 'auto', one for each CPU)"
             "expected a socket, as in 'unix:///run/spire/agent.sock', "
             "got 'tcp://127.0.0.1:8081'",
         ),
+        *(
+            (
+                read(parse_workload_api),
+                text,
+                f"expected a socket, as in 'unix:///run/spire/agent.sock', got '{text}'",
+            )
+            for text in ("unix://", "unix://agent", "unix://agent/a.sock", "unix:a")
+        ),
         (
             read(parse_workload_api),
             "/run/a.sock",

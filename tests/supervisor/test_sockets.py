@@ -67,6 +67,15 @@ def test_callers_are_spread_over_all_slots(stack: ExitStack) -> None:
     assert min(counts) > 0
 
 
+def test_the_port_that_the_kernel_chose_for_all_is_said_once(
+    stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        slots = bind_slots(config(ANY), 3, stack)
+    said = [vars(each)["address"] for each in caplog.records]
+    assert said == [f"127.0.0.1:{port(slots[0])}"]
+
+
 def test_a_slot_that_is_closed_leaves_its_callers_to_the_others(
     stack: ExitStack,
 ) -> None:
