@@ -44,6 +44,8 @@ class HostTable:
     def __init__(self, hosts: Iterable[str], changed: Callable[[], None]) -> None:
         """Know *hosts*; call *changed* whenever an answer differs from the last."""
         self._known: dict[str, tuple[str, ...]] = {}
+        self._failing: dict[str, str] = {}
+        """Why those fail that do, as it was said."""
         self._changed = changed
         self._news = trio.Event()
         self.know(hosts)
@@ -54,6 +56,9 @@ class HostTable:
         if not names.keys() <= self._known.keys():
             self._news.set()
         self._known = {name: self._known.get(name, ()) for name in names}
+        self._failing = {
+            name: why for name, why in self._failing.items() if name in names
+        }
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """Give the addresses of *host*: itself if it is one, () while unknown."""
@@ -85,12 +90,22 @@ class HostTable:
         try:
             with trio.fail_after(_ANSWER_SECONDS):
                 found = await _resolve(name)
-        except (OSError, UnicodeError, trio.TooSlowError) as error:
-            _LOG.warning(
-                "a host name did not resolve", extra={"host": name, "error": str(error)}
-            )
+        except trio.TooSlowError:
+            self._failed(name, f"no answer in {_ANSWER_SECONDS:g} seconds")
             return
+        except (OSError, UnicodeError) as error:
+            self._failed(name, str(error))
+            return
+        if self._failing.pop(name, None) is not None:
+            _LOG.info("a host name resolves again", extra={"host": name})
         # It may have gone from the configuration since it was asked for.
         if set(found) != set(self._known.get(name, found)):
             self._known[name] = found
             self._changed()
+
+    def _failed(self, name: str, why: str) -> None:
+        """Say so, once: a name may fail every two seconds for days."""
+        if name in self._known and self._failing.get(name) != why:
+            self._failing[name] = why
+            extra = {"host": name, "error": why}
+            _LOG.warning("a host name did not resolve", extra=extra)

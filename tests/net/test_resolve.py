@@ -148,6 +148,44 @@ async def test_one_name_that_fails_does_not_hold_up_another(
     assert trio.current_time() - began == 5
 
 
+async def test_a_name_that_goes_on_failing_is_said_once_and_so_is_its_return(
+    resolver: Names, changed: Changes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    table = HostTable(["a"], changed)
+    await table.refresh()
+    await table.refresh()
+    assert [each.message for each in caplog.records] == ["a host name did not resolve"]
+    resolver.known["a"] = ["192.0.2.1"]
+    await table.refresh()
+    await table.refresh()
+    assert [each.message for each in caplog.records[1:]] == [
+        "a host name resolves again"
+    ]
+    del resolver.known["a"]
+    await table.refresh()
+    assert len(caplog.records) == 3
+
+
+async def test_another_reason_is_said_and_a_name_that_came_back_begins_anew(
+    resolver: Names,
+    changed: Changes,
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: MockClock,
+) -> None:
+    table = HostTable(["a"], changed)
+    await table.refresh()
+    resolver.silent.add("a")
+    await table.refresh()
+    table.know([])
+    table.know(["a"])
+    await table.refresh()
+    assert [each.__dict__["error"] for each in caplog.records] == [
+        "[Errno -2] Name or service not known",
+        *["no answer in 5 seconds"] * 2,
+    ]
+
+
 async def test_a_name_that_cannot_be_one_is_a_name_that_fails(
     changed: Changes, caplog: pytest.LogCaptureFixture
 ) -> None:
