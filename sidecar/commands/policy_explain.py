@@ -15,9 +15,18 @@ from sidecar.config.problems import ConfigError
 from sidecar.policytools.entry import Call
 from sidecar.policytools.inbound import SourceNeeded, every_rule, judge
 from sidecar.policytools.nearest import SHOWN, nearest
-from sidecar.policytools.question import Asked, QuestionError, parse_question
+from sidecar.policytools.outbound import ways_to
+from sidecar.policytools.question import (
+    Asked,
+    Question,
+    QuestionError,
+    Way,
+    parse_question,
+    parse_way,
+)
 from sidecar.policytools.text import explanation_lines
 from sidecar.policytools.values import explanation_value
+from sidecar.policytools.way_text import way_lines, way_value
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     """Explain what *arguments* ask; give the exit status."""
     problems: list[str] = []
-    book = call = None
+    book = asked = None
     try:
         book = _rulebook(arguments)
     except QuestionError as error:
@@ -36,24 +45,18 @@ def main(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         problems.append(str(error))
     try:
-        call = _call(arguments)
+        asked = _asked(arguments)
     except QuestionError as error:
         problems += error.problems
-    if book is None or call is None:
-        print("\n".join(problems), file=sys.stderr)
-        return 2
     try:
-        if arguments.certificate is not None:
-            # Not at the top: it knows OpenSSL, which nothing else here needs.
-            from sidecar.commands import policy_certificate  # noqa: PLC0415
-
-            config = book.config if arguments.manifests is None else None
-            path = arguments.certificate
-            call = policy_certificate.with_certificate(call, path, config)
-        return _explain(book, call, arguments)
+        if book is not None and asked is not None:
+            if isinstance(asked, Way):
+                return _explain_way(book, asked, arguments)
+            return _explain(book, asked, arguments)
     except (ConfigError, QuestionError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        problems.append(str(error))
+    print("\n".join(problems), file=sys.stderr)
+    return 2
 
 
 def _rulebook(arguments: argparse.Namespace) -> Rulebook:
@@ -68,7 +71,7 @@ def _rulebook(arguments: argparse.Namespace) -> Rulebook:
     return read_rulebook(file, arguments.endpoint_socket)
 
 
-def _call(arguments: argparse.Namespace) -> Call:
+def _asked(arguments: argparse.Namespace) -> Question | Way:
     asked = Asked(
         peers=tuple(arguments.peer),
         unauthenticated=arguments.unauthenticated,
@@ -76,12 +79,24 @@ def _call(arguments: argparse.Namespace) -> Call:
         trust_domain=arguments.trust_domain,
         port=arguments.port,
         source=arguments.source,
+        to=arguments.to,
+        resolve=tuple(arguments.resolve),
     )
-    question = parse_question(asked)
-    return Call(question.peer, question.port, question.source)
+    return parse_question(asked) if asked.to is None else parse_way(asked)
 
 
-def _explain(book: Rulebook, call: Call, arguments: argparse.Namespace) -> int:
+def _shown(book: Rulebook, call: Call, arguments: argparse.Namespace) -> Call:
+    if arguments.certificate is None:
+        return call
+    # Not at the top: it knows OpenSSL, which nothing else here needs.
+    from sidecar.commands import policy_certificate  # noqa: PLC0415
+
+    config = book.config if arguments.manifests is None else None
+    return policy_certificate.with_certificate(call, arguments.certificate, config)
+
+
+def _explain(book: Rulebook, asked: Question, arguments: argparse.Namespace) -> int:
+    call = _shown(book, Call(asked.peer, asked.port, asked.source), arguments)
     try:
         judgement = judge(book, call)
     except SourceNeeded as error:
@@ -98,3 +113,22 @@ def _explain(book: Rulebook, call: Call, arguments: argparse.Namespace) -> int:
 def _source_needed(book: Rulebook, number: int) -> str:
     name, place = book.policy.rules[number].name, book.rule_place(number)
     return f"--source: missing: rule {name!r} ({place}) asks where it comes from"
+
+
+def _explain_way(book: Rulebook, asked: Way, arguments: argparse.Namespace) -> int:
+    config = book.config
+    if config is None:
+        what = f"routes are in sidecar.yaml, got the policy {book.source}"
+        raise QuestionError([f"--to: {what} (name the configuration instead)"])
+    server = None
+    if arguments.peer or arguments.certificate is not None:
+        server = _shown(book, Call(asked.peer, asked.to.port), arguments)
+    ways = ways_to(config, asked.to, asked.names, server)
+    who = None if server is None else server.peer
+    if arguments.json:
+        print(json.dumps([way_value(book, config, way, who) for way in ways], indent=2))
+    else:
+        every = arguments.all
+        for way in ways:
+            print("\n".join(way_lines(book, config, way, who, every=every)))
+    return 0 if all(way.allowed for way in ways) else 1

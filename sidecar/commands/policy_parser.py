@@ -20,6 +20,7 @@ examples:
   sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
   sidecar policy explain policy.yaml --unauthenticated --port 9090 --source 10.0.0.7
   sidecar policy explain sidecar.yaml --certificate cart.crt --port 8080 --json
+  sidecar policy explain sidecar.yaml --to api.shop.svc:8443 --resolve api.shop.svc=10.0.0.9
   helm template sidecar CHART --values values.yaml | sidecar policy explain \\
       --manifests - --config-map payments/sidecar --peer ns/shop/sa/api \\
       --trust-domain cluster.local --port 8080
@@ -78,9 +79,10 @@ def _add_explain(commands: Commands) -> None:
         allow_abbrev=False,
         help="say whether a connection is let in, by which rule, and why not by others",
         description="Say what becomes of a connection to the application: allowed,\n"
-        "denied or audited, by which rule, and what every other rule misses. FILE is\n"
-        "sidecar.yaml, or a policy.yaml alone, of which no port has a mode. Nothing is\n"
-        "dialled, and no private key is read.",
+        "denied or audited, by which rule, and what every other rule misses; or, with\n"
+        "--to, of one that the application makes. FILE is sidecar.yaml, or a policy.yaml\n"
+        "alone, of which no port has a mode. Nothing is dialled or looked up, and no\n"
+        "private key is read.",
         epilog=_EXPLAIN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -117,6 +119,21 @@ def _add_explain(commands: Commands) -> None:
         "--source",
         metavar="ADDRESS",
         help="where it comes from; needed only where a rule asks",
+    )
+    out = explain.add_argument_group(
+        "where the application connects to, in place of who connects to it"
+    )
+    out.add_argument(
+        "--to",
+        metavar="HOST[:PORT]",
+        help="says which route is taken; --peer and --certificate are the server's then",
+    )
+    out.add_argument(
+        "--resolve",
+        action="append",
+        default=[],
+        metavar="NAME=ADDRESS,...",
+        help="the addresses of a host name, as nobody is asked; repeatable",
     )
     explain.add_argument("--all", action="store_true", help="show every rule")
     explain.add_argument("--json", action="store_true", help="print JSON")

@@ -138,12 +138,12 @@ def _shown(identity: Identity, call: Call) -> tuple[Peer | None, Refused | None]
         return call.peer, call.refused
     if call.peer is None:
         return None
-    named = _named(identity, call.peer)
+    named = named_by(identity, call.peer)
     return (call.peer, named) if isinstance(named, Refused) else (named, None)
 
 
-def _named(identity: Identity, peer: Peer) -> Peer | Refused:
-    """Say whom the verifier would hand to the policy, as far as names can tell."""
+def named_by(identity: Identity, peer: Peer) -> Peer | Refused:
+    """Say whom the verifier would take *peer* for, as far as names can tell."""
     if isinstance(peer, SpiffeId):
         if NameKind.SPIFFE not in identity.accept:
             detail = not_accepted("a SPIFFE ID", identity.accept)

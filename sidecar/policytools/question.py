@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sidecar.config.address import AddressError, parse_address
 from sidecar.config.wording import shown
 from sidecar.identity.spiffe_id import SpiffeIdError, parse_trust_domain
+from sidecar.policytools.destination import (
+    DestinationError,
+    parse_names,
+    parse_to,
+)
 from sidecar.policytools.peer_text import PeerTextError, parse_peer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sidecar.config.model import Endpoint
     from sidecar.identity.peer import Peer
     from sidecar.policytools.entry import Address
+    from sidecar.policytools.outbound import Names
 
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 _HIGHEST: Final = 65535
@@ -40,6 +47,23 @@ class Asked:
     trust_domain: str | None = None
     port: str | None = None
     source: str | None = None
+    to: str | None = None
+    resolve: tuple[str, ...] = ()
+
+
+@frozen
+class Way:
+    """Where the application connects to, and who answers there.
+
+    Attributes:
+        to: As the application calls it.
+        names: The addresses of host names, as far as they were said.
+        peer: Who answers; None where that is not asked, or a certificate says it.
+    """
+
+    to: Endpoint
+    names: Names
+    peer: Peer | None
 
 
 @frozen
@@ -63,12 +87,47 @@ def parse_question(asked: Asked) -> Question:
         QuestionError: The options cannot be understood. No other exception escapes.
     """
     problems: list[str] = []
+    if asked.resolve:
+        problems.append("--resolve: is about where a connection goes, and needs --to")
     peer = _peer(asked, problems)
     port = _port(asked.port, problems)
     source = None if asked.source is None else _source(asked.source, problems)
     if problems or port is None:
         raise QuestionError(problems)
     return Question(peer, port, source)
+
+
+def parse_way(asked: Asked) -> Way:
+    """Parse what is asked about a connection of the application.
+
+    Raises:
+        QuestionError: The options cannot be understood. No other exception escapes.
+    """
+    problems: list[str] = []
+    for option, given in (
+        ("--unauthenticated", asked.unauthenticated),
+        ("--source", asked.source is not None),
+    ):
+        if given:
+            what = "is about who connects to the application (remove it, or --to)"
+            problems.append(f"{option}: {what}")
+    peer = None
+    if asked.peers or asked.certificate:
+        peer = _peer(evolve(asked, unauthenticated=False), problems)
+        if asked.peers and peer is None and not problems:
+            problems.append("--peer: a server always shows a certificate")
+    to = names = None
+    try:
+        to = parse_to(asked.to or "", asked.port)
+    except DestinationError as error:
+        problems.append(f"--to: {error}")
+    try:
+        names = parse_names(asked.resolve)
+    except DestinationError as error:
+        problems.append(f"--resolve: {error}")
+    if problems or to is None or names is None:
+        raise QuestionError(problems)
+    return Way(to, names, peer)
 
 
 def _peer(asked: Asked, problems: list[str]) -> Peer | None:

@@ -93,13 +93,13 @@ def _peer_miss(
 ) -> tuple[str, int, int]:
     """Say why a peer is not meant, how far it is from it, and to which depth alike."""
     if peer is None:
-        return "the rule names no unauthenticated peer", 3, 0
+        return "names no unauthenticated peer", 3, 0
     if isinstance(peer, CertificateNames):
-        return f"the rule does not name {quoted(str(peer))}", 3, 0
+        return f"does not name {quoted(str(peer))}", 3, 0
     near = peers.nearest(peer, lambda _number: True)
     if near is None:
         domain = quoted(peer.trust_domain)
-        return f"the rule names nobody of the trust domain {domain}", 3, 0
+        return f"names nobody of the trust domain {domain}", 3, 0
     return difference(near, only=only), 1 if near.only else 2, near.depth
 
 

@@ -116,3 +116,30 @@ def test_a_certificate_that_cannot_be_read_is_one_sentence(
     words = ("--certificate", "absent.crt", "--port", "8080")
     assert explain("policy.yaml", *words) == 2
     assert capsys.readouterr().err == "--certificate: absent.crt: no such file\n"
+
+
+ROUTES = """\
+outbound:
+  listeners: [{listen: "[::]:15001", destination: original}]
+  routes:
+    - {name: api, to: [10.0.0.0/8], mode: mtls, peers: ["spiffe://example.org/api"]}
+"""
+
+
+def test_where_the_application_connects_to_is_explained_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sidecar.yaml").write_text(books.CONFIG + ROUTES)
+    assert explain("sidecar.yaml", "--to", "10.0.0.1:80") == 0
+    assert capsys.readouterr().out.startswith("mutual TLS by route 'api' (sidecar.yam")
+    assert explain("sidecar.yaml", "--to", "10.0.0.1:80", "--peer", CART) == 1
+    assert "denied in the handshake (unexpected_peer)" in capsys.readouterr().out
+    names = ("--resolve", "a.test=10.0.0.1,192.0.2.1")
+    assert explain("sidecar.yaml", "--to", "a.test:80", *names, "--json") == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["allowed"], second["allowed"]) == (True, False)
+
+
+def test_a_policy_alone_has_no_routes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("policy.yaml", "--to", "10.0.0.1:80") == 2
+    assert "--to: routes are in sidecar.yaml, got the policy" in capsys.readouterr().err

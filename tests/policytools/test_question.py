@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from sidecar.config.model import Endpoint
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policytools.question import (
     Asked,
     Question,
     QuestionError,
+    Way,
     parse_question,
+    parse_way,
 )
 from tests.policytools.books import CART
 
@@ -70,6 +73,52 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 )
 def test_each_problem_names_its_option(given: dict[str, Any], said: str) -> None:
     assert any(said in each for each in problems(**given))
+
+
+def test_where_the_application_connects_to_is_a_question_of_its_own() -> None:
+    asked = Asked(
+        to="a.test:80",
+        resolve=("a.test=10.0.0.1",),
+        peers=("ns/shop/sa/cart",),
+        trust_domain="example.org",
+    )
+    expected = Way(Endpoint("a.test", 80), {"a.test": ("10.0.0.1",)}, PEER)
+    assert parse_way(asked) == expected
+    silent = Way(Endpoint("a.test", 80), {}, None)
+    assert parse_way(Asked(to="a.test", port="80")) == silent
+    assert parse_way(Asked(to="a.test:80", certificate=True)) == silent
+
+
+def test_all_that_is_wrong_with_it_is_told_at_once() -> None:
+    with pytest.raises(QuestionError) as raised:
+        parse_way(
+            Asked(
+                to="a.test",
+                resolve=("x",),
+                unauthenticated=True,
+                source="10.0.0.1",
+                peers=("x",),
+                certificate=True,
+            )
+        )
+    assert [each.split(" ")[0] for each in raised.value.problems] == [
+        "--unauthenticated:",
+        "--source:",
+        "expected",
+        "--peer:",
+        "--to:",
+        "--resolve:",
+    ]
+
+
+def test_a_server_always_shows_a_certificate() -> None:
+    with pytest.raises(QuestionError, match="--peer: a server always shows a cert"):
+        parse_way(Asked(to="a.test:80", peers=("unauthenticated",)))
+
+
+def test_names_are_resolved_for_where_a_connection_goes() -> None:
+    (said,) = problems(unauthenticated=True, port="1", resolve=("a=10.0.0.1",))
+    assert said == "--resolve: is about where a connection goes, and needs --to"
 
 
 @given(st.builds(Asked, port=st.text(), source=st.text(), peers=st.just((CART,))))

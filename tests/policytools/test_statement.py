@@ -77,12 +77,12 @@ def test_every_part_that_misses_is_told_once_and_no_other(
         ),
         (
             "spiffe://other.test/ns/shop/sa/frontend",
-            "the rule names nobody of the trust domain 'other.test'",
+            "names nobody of the trust domain 'other.test'",
         ),
-        (None, "the rule names no unauthenticated peer"),
+        (None, "names no unauthenticated peer"),
         (
             CertificateNames(frozenset({"a.test"}), ()),
-            "the rule does not name 'dns:a.test'",
+            "does not name 'dns:a.test'",
         ),
     ],
 )
