@@ -41,6 +41,10 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, [*"-+0123456789
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, [*"-+.0123456789"])
 
 
+_OBJECT: Final = re.compile(r"\s*\{")
+_DECODER: Final = json.JSONDecoder()
+
+
 class DocumentError(ValueError):
     """The text says nothing that can be read; the message says why."""
 
@@ -61,9 +65,12 @@ def read_value(text: str) -> Any:
         value = _written_out(value)
     except yaml.YAMLError as error:
         raise DocumentError(sentence(error)) from None
-    except (ValueError, RecursionError, OverflowError) as error:
-        what = str(error) if isinstance(error, DocumentError) else "nested too deeply"
-        raise DocumentError(what) from None
+    except DocumentError:
+        raise
+    except RecursionError:
+        raise DocumentError("nested too deeply") from None
+    except (ValueError, OverflowError):
+        raise DocumentError("it has a number that is too long") from None
     return value
 
 
@@ -83,6 +90,22 @@ def is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def json_starts(text: str) -> list[int]:
+    """Find where each object of a row of them begins, as `jq` writes them.
+
+    kubectl reads these, too. Nothing is found where the text is anything else.
+    """
+    starts: list[int] = []
+    at = 0
+    while match := _OBJECT.match(text, at):
+        starts.append(match.end() - 1)
+        try:
+            _, at = _DECODER.raw_decode(text, starts[-1])
+        except (ValueError, RecursionError):
+            return []
+    return [] if text[at:].strip() else starts
 
 
 def sentence(error: yaml.YAMLError) -> str:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from attrs import evolve, field, frozen
 
-from sidecar.injector.document_values import DocumentError, read_value, sentence
+from sidecar.injector.document_values import (
+    DocumentError,
+    json_starts,
+    read_value,
+    sentence,
+)
 from sidecar.injector.model import Injection, InjectionContext, Patched, Skipped
 from sidecar.injector.operations import applied, pointer
 from sidecar.injector.patch import inject
@@ -82,12 +87,7 @@ def parse_manifests(text: str, file: str) -> list[Document]:
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(mark)
-    try:
-        starts = [start for start, _ in roots(text)]
-    except yaml.YAMLError as error:
-        raise DocumentError(f"{file}, {sentence(error)}") from None
-    except RecursionError:
-        raise DocumentError(f"{file}: nested too deeply") from None
+    starts = _starts(text, file)
     lines = Text(text)
     documents: list[Document] = []
     problems: list[str] = []
@@ -107,6 +107,19 @@ def parse_manifests(text: str, file: str) -> list[Document]:
     if problems:
         raise DocumentError("\n".join(problems))
     return documents or [Document(file, 1, 1, mark + text, None)]
+
+
+def _starts(text: str, file: str) -> list[int]:
+    try:
+        return [start for start, _ in roots(text)]
+    except yaml.YAMLError as error:
+        if found := json_starts(text):
+            return found
+        hint = " (a template of Helm? give what `helm template` prints)"
+        what = sentence(error) + hint * ("{{" in text)
+        raise DocumentError(f"{file}, {what}") from None
+    except RecursionError:
+        raise DocumentError(f"{file}: nested too deeply") from None
 
 
 def inject_manifests(

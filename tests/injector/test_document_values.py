@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from sidecar.injector.document_values import (
     DocumentError,
     is_json,
+    json_starts,
     read_value,
     sentence,
 )
@@ -56,6 +57,7 @@ def test_what_an_alias_names_can_change_alone() -> None:
         ("a: !!python/object:os.system x", "line 1: not YAML: could not determine"),
         ("a: \x00", "not YAML: "),
         ("a: " + "[" * 300_000 + "]" * 300_000, "nested too deeply"),
+        ("a: " + "1" * 5000, "it has a number that is too long"),
         ("a: &a [*a]", "its aliases stand for more than 1000000 values"),
         (
             "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
@@ -95,3 +97,20 @@ def test_json_is_what_json_reads() -> None:
 
 def test_an_error_without_a_place_is_a_sentence_too() -> None:
     assert sentence(yaml.YAMLError("a\nb")) == "not YAML: a"
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("{}", [0]),
+        (' {"a": 1}\n{"b": {}}{}\n', [1, 10, 19]),
+        ("{} x", []),
+        ("{} {", []),
+        ("", []),
+        ("[1]", []),
+        ("{} [1]", []),
+        ('{"a": ' * 100_000, []),
+    ],
+)
+def test_a_row_of_objects_is_taken_apart(text: str, starts: list[int]) -> None:
+    assert json_starts(text) == starts

@@ -18,6 +18,7 @@ from sidecar.injector.manifests import (
 from sidecar.injector.model import InjectionSettings, Patched, Refused, Skipped
 from sidecar.injector.operations import applied
 from tests.injector.authors import written
+from tests.injector.odd import ODD
 from tests.injector.pods import FULL, NATIVE, SETTINGS
 from tests.injector.strategies import OBJECTS
 
@@ -278,6 +279,21 @@ def test_every_document_that_will_not_do_is_named() -> None:
     first, second = str(caught.value).split("\n")
     assert first.startswith("x.yaml, document 1, that begins on line 1: ")
     assert second.startswith("x.yaml, document 3, that begins on line 4: ")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_is_odd_about_a_file_it_comes_back(name: str) -> None:
+    done = inject(ODD[name], NATIVE)
+    assert Patched in outcomes(done).values()
+    assert not [note for each in done.reports for note in each.notes]
+    text = "".join(done.texts)
+    assert text.count("sidecar-identity") >= 2
+    assert "".join(uninject(text).texts) == ODD[name]
+
+
+def test_a_template_of_helm_is_recognised() -> None:
+    with pytest.raises(DocumentError, match="give what `helm template` prints"):
+        parse_manifests("{{- if .Values.x }}\nkind: Pod\n{{- end }}\n", "x.yaml")
 
 
 LATER = """\
