@@ -105,13 +105,27 @@ class TlsFlow(Flow):
             if not size:
                 self._end(end)
             return
-        if size == SMALL_READ:
-            self.grow()
-        if over_tls:
-            self._feed(size)
-            self._decrypt()
-        else:
+        if not over_tls:
+            if size == SMALL_READ:
+                self.grow()
             self._encrypt(size)
+            return
+        before = end.moved
+        self._feed(size)
+        self._decrypt()
+        if size >= SMALL_READ:
+            self._pace(size, end.moved - before)
+
+    def _pace(self, size: int, got: int) -> None:
+        """Read more at once, or less, after *size* bytes that *got* were in.
+
+        It is records that cost. A large read of very small ones, or of nothing but
+        KeyUpdates, would hold up everybody else for many milliseconds.
+        """
+        if 2 * got > size:
+            self.grow()
+        elif size - got > 2 * FULL_RECORD:  # more than a record that is not all there
+            self.step = SMALL_READ
 
     def caught_up(self, end: End) -> None:
         """Go on with what OpenSSL holds for *end*."""

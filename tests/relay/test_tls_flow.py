@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from select import EPOLLIN, EPOLLOUT, POLLHUP
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import trio
 import trio.testing
 from OpenSSL import SSL
 
-from sidecar.relay.flow import LARGE_READ, Ending
+from sidecar.relay.flow import LARGE_READ, SMALL_READ, Ending
 from sidecar.relay.tls_flow import TlsFlow
 from sidecar.telemetry.labels import Outcome, Reason
 from sidecar.tls.openssl_binding import SSL_shutdown, bios, waiting
@@ -108,6 +110,13 @@ def held_by_openssl(carried: Carried) -> tuple[int, int]:
     """The bytes that came and are not decrypted yet, and those not sent yet."""
     assert isinstance(carried.flow, TlsFlow)
     return waiting(carried.flow._into), waiting(carried.flow._out)
+
+
+def arrived_bytes(sock: socket.socket) -> int:
+    """How many bytes can be read."""
+    with contextlib.suppress(BlockingIOError):
+        return len(sock.recv(LARGE_READ, socket.MSG_PEEK))
+    return 0
 
 
 async def see_it_reset(carried: Carried) -> Ending:
@@ -724,6 +733,38 @@ async def test_many_records_at_once_are_one_send(
     )
     assert await by_hand.turn() == 1
     assert await carried.plain.receive() == data
+
+
+@pytest.mark.parametrize("of_keys", [False, True], ids=["tiny", "of new keys"])
+async def test_a_flood_of_records_is_read_in_small_steps(
+    by_hand: Relay, tls_kind: Kind, of_keys: bool
+) -> None:
+    """A record costs what a kilobyte does, and nobody else has a turn meanwhile."""
+    carried, records = crafted(by_hand, tls_kind)
+    await trio.testing.wait_all_tasks_blocked()
+    flow, tls = carried.flow, tls_end_of(carried)
+    flow.step, tls.moved = LARGE_READ, LARGE_READ  # it has moved much before
+    many = range(2000)
+    flood = (
+        [records.key_update(requested=False) for _ in many]
+        if of_keys
+        else [records.seal(APPLICATION_DATA, b"x") for _ in many]
+    )
+    await carried.tls.wire.send(b"".join(flood))
+    while arrived_bytes(tls.sock) < len(b"".join(flood)):
+        await trio.lowlevel.checkpoint()
+    await by_hand.turn()
+    assert flow.step == SMALL_READ
+    while arrived_bytes(tls.sock):
+        await by_hand.turn()
+        assert flow.step == SMALL_READ
+    full = [records.seal(APPLICATION_DATA, bytes(16384)) for _ in range(4)]
+    await carried.tls.wire.send(b"".join(full))
+    while arrived_bytes(tls.sock):
+        await by_hand.turn()
+    assert flow.step == LARGE_READ
+    expected = 4 * 16384 + (0 if of_keys else len(many))
+    assert len(await receive_exactly(carried.plain, expected)) == expected
 
 
 async def test_what_openssl_holds_is_bounded_while_the_application_is_behind(
