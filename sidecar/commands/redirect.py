@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sidecar.commands import redirect_check
 from sidecar.commands.redirect_check import DEFAULT_PATH
 from sidecar.redirect import apply, backend, iproute
+from sidecar.redirect.exclusive import exclusive
 from sidecar.redirect.model import Family
 from sidecar.redirect.options import (
     BACKEND,
@@ -139,10 +140,11 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     found = _tables(environ, settings.lock_seconds)
     interfaces = backend.ipv6_addresses(_read(Path("/proc/self/net/if_inet6")))
     routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
-    for line in apply.apply(
-        settings.redirect, found, settings.backend, interfaces, routes
-    ):
-        print(line)
+    with exclusive(settings.lock_seconds):
+        said = apply.apply(
+            settings.redirect, found, settings.backend, interfaces, routes
+        )
+    print("\n".join(said))
     if arguments.check:
         path = environ.get("PATH", DEFAULT_PATH)
         return redirect_check.check_applied(settings.redirect, path)
@@ -163,8 +165,9 @@ def _remove(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     seconds = parse_lock_seconds(vars(arguments), environ)
     found = _tables(environ, seconds)
     routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
-    for line in apply.remove(found, routes):
-        print(line)
+    with exclusive(seconds):
+        said = apply.remove(found, routes)
+    print("\n".join(said))
     return 0
 
 
@@ -191,4 +194,27 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     default = f"; default: {option.default}" if option.default else ""
-    parser.add_argument(option.flag, metavar=option.metavar, help=option.help + default)
+    parser.add_argument(
+        option.flag,
+        action=_Once,
+        metavar=option.metavar,
+        help=option.help + default,
+    )
+
+
+class _Once(argparse.Action):
+    """Takes an option once: of two lists, nobody knows that the second one counts."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if before is not None:
+            raise argparse.ArgumentError(
+                self, f"given twice, {before!r} and {values!r}: a list has commas"
+            )
+        setattr(namespace, self.dest, values)

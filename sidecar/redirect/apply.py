@@ -98,7 +98,7 @@ def apply(
             refusals.append(error)
         else:
             return notes
-    raise RedirectError("; ".join(map(str, refusals)))
+    raise RedirectError("; ".join(dict.fromkeys(map(str, refusals))))
 
 
 def remove(

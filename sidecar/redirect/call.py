@@ -16,12 +16,13 @@ import ctypes
 import errno
 import math
 import os
+import random
 import secrets
 import select
 import socket
 import struct
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 _FAMILIES: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing resets, also what waits to be accepted (tcp(7))."""
+_PORTS: Final = 32768, 60999
+"""Those that Linux gives to clients (net.ipv4.ip_local_port_range)."""
 _STEP_SECONDS: Final = 0.05
 _DELAYED_SECONDS: Final = 0.15  # TCP_DELACK_MAX is 0.2
 _TRIES: Final = 3
@@ -142,7 +145,7 @@ def call_for(caller: str, target: Endpoint, seconds: float) -> Call:
             speak_for(sock, caller, 0)
         except OSError as error:
             return Call(Fate.UNTRIED, why_not=f"not permitted: {error.strerror}")
-        failed = _begin(sock, target)
+        failed = _begin(sock, target, bound=True)
         ended = failed or _outcome(sock, seconds)
     if ended == 0:
         return Call(Fate.ARRIVED)
@@ -252,10 +255,14 @@ def _hear_only_resets(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, description)
 
 
-def _begin(sock: socket.socket, target: Endpoint) -> int:
+def _begin(sock: socket.socket, target: Endpoint, *, bound: bool = False) -> int:
     """Begin to connect; give 0, or the error where it has ended already."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    if not bound:
+        with suppress(OSError):
+            # The kernel gives ports in turn: the next was likely used lately, too.
+            sock.bind(("", random.randint(*_PORTS)))  # noqa: S311 - no secret
     begun = sock.connect_ex((target.host, target.port))
     return 0 if begun == errno.EINPROGRESS else begun
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from sidecar.redirect.routing import Step
 
 _SECONDS: Final = 20
+_LOOPBACK: Final = re.compile(r"disabled on nexthop|Nexthop device is not up|is down")
+_REMEDY: Final = {
+    Family.IPV4: "bring lo up",
+    Family.IPV6: "bring lo up, and set net.ipv6.conf.lo.disable_ipv6 to 0",
+}
 
 
 class Routes(Protocol):
@@ -87,6 +93,8 @@ class IpProgram:
         if ended.returncode:
             lines = "; ".join(ended.stderr.split("\n")).strip("; ")
             why = lines[:300] or f"exit status {ended.returncode}"
+            if _LOOPBACK.search(why):
+                why = f"{why.rstrip('.')}: {_REMEDY[self.family]}"
             raise RedirectError(f"{said}: {why}")
         return ended.stdout
 

@@ -6,22 +6,29 @@ text of an option ever reaches iptables.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import frozen
 
 from sidecar.config.problems import Problem
+from sidecar.config.wording import suggestion
 from sidecar.redirect import values
 from sidecar.redirect.model import Network, Ports, Redirect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sidecar.redirect.model import Backend
 
 T = TypeVar("T")
 
 _PREFIX: Final = "SIDECAR_REDIRECT_"
+# What Kubernetes tells a pod of a service whose name begins like ours.
+_SERVICE: Final = re.compile(
+    r"(?:.*_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_.*)?)"
+)
+_SERVICE_PORT: Final = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 @frozen
@@ -142,6 +149,7 @@ def parse_options(
     )
     if not reader.problems:
         reader.problems += _contradictions(redirect, reader)
+    reader.problems += _unknown(environ)
     reader.end()
     return settings
 
@@ -202,6 +210,18 @@ class _Reader:
 
 
 _BY_NAME: Final = {each.name: each for each in (*OPTIONS, BACKEND, LOCK_SECONDS)}
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Find variables that look like ours and are none: typing errors, most likely."""
+    known = {name.upper() for name in _BY_NAME}
+    for name in sorted(environ):
+        rest = name.removeprefix(_PREFIX)
+        if rest == name or rest in known or not environ[name].strip():
+            continue
+        if not _SERVICE.fullmatch(rest) and not _SERVICE_PORT.match(environ[name]):
+            meant = suggestion(rest, known).replace("'", f"'{_PREFIX}", 1)
+            yield Problem(name, f"unknown{meant}")
 
 
 def _contradictions(redirect: Redirect, reader: _Reader) -> list[Problem]:

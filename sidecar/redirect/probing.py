@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from attrs import define, evolve, field, frozen
 from sidecar.config.model import Endpoint
 from sidecar.net.addr import endpoint_of
 from sidecar.redirect.call import (
+    Call,
     answers,
     call,
     call_for,
@@ -40,6 +42,10 @@ _OUTSIDE_SECONDS: Final = 0.3
 """For somebody outside the pod to answer."""
 _PASSED_SECONDS: Final = 0.1
 """And so what is not answered in this time was not captured."""
+_TRIES: Final = 3
+"""Before something is said to be wrong: a packet may get lost, or have the ends of a
+connection that the kernel still remembers."""
+_AGAIN_SECONDS: Final = 0.3
 _NOWHERE: Final = "there is no listening at {}"
 
 
@@ -79,9 +85,10 @@ class Probing:
 
     def probes(self, family: Family) -> Iterator[Probe]:
         """Make every connection that says something, in one family."""
-        target = captured(self.redirect, family, self.routes)
+        target = self._target(family)
         if isinstance(target, Unreachable):
-            yield Probe(Aim.CAPTURED, family, None, Fate.UNTRIED, why_not=target.why)
+            fate = Fate.NOWHERE if target.by_nobody else Fate.UNTRIED
+            yield Probe(Aim.CAPTURED, family, None, fate, why_not=target.why)
         else:
             yield self._captured(family, target)
             yield self._as_the_proxy(family, target)
@@ -90,8 +97,11 @@ class Probing:
                 if self.redirect.inbound_mode is InboundMode.TPROXY:
                     yield self._for_somebody(family, own, target.host)
         yield self._to_itself(Aim.LOOPBACK, family, LOOPBACK[family])
-        for each in let_by(self.redirect, family, self.routes):
+        for each in let_by(self.redirect, family, self.routes, _fresh()):
             yield self._made(Aim.EXCLUDED, family, each, _PASSED_SECONDS)
+
+    def _target(self, family: Family) -> Endpoint | Unreachable:
+        return captured(self.redirect, family, self.routes, _fresh())
 
     def service(self, address: Endpoint) -> Service:
         """Call a service address, and see what its socket has instead."""
@@ -121,6 +131,8 @@ class Probing:
         return probe
 
     def _as_the_proxy(self, family: Family, target: Endpoint) -> Probe:
+        another = self._target(family)
+        target = target if isinstance(another, Unreachable) else another
         user = self.redirect.proxy_uid, self.redirect.proxy_gid
         if self._is_proxy():
             return self._made(Aim.PROXY, family, target, _PASSED_SECONDS)
@@ -164,4 +176,22 @@ class Probing:
             why_not = self.deadline.why_not
             return Probe(aim, family, target, Fate.UNTRIED, why_not=why_not)
         made = call(target, min(seconds, self.deadline.left), user)
+        for _ in range(1, _TRIES):
+            left = min(seconds, _AGAIN_SECONDS, self.deadline.left)
+            if not left or self._is_as_it_should(aim, target, made):
+                break
+            made = call(target, left, user)
         return Probe(aim, family, target, made.fate, made.at, made.why_not)
+
+    def _is_as_it_should(self, aim: Aim, target: Endpoint, made: Call) -> bool:
+        """Tell whether nothing is wrong; else one more connection has to bear it out."""
+        at = made.at.local if made.at is not None else None
+        if made.fate in {Fate.REFUSED, Fate.UNTRIED}:
+            return True  # so are all
+        if aim is Aim.CAPTURED:
+            return at is not None and at.port == self.redirect.outbound_port
+        return at == (target if aim in {Aim.LOOPBACK, Aim.OWN_ADDRESS} else None)
+
+
+def _fresh() -> int:
+    return secrets.randbelow(1 << 64)

@@ -25,6 +25,8 @@ _PORTS: Final = re.compile(r"([0-9]{1,10})(?:[-:]([0-9]{1,10}))?")
 # A last `+` would be a pattern to iptables.
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}")
 
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")  # RFC 4291, section 2.5.5.2
+
 
 def backend(text: str) -> Backend | None:
     """Read a backend; ``auto`` is None."""
@@ -82,6 +84,13 @@ def _network(text: str) -> Network:
     if ipaddress.ip_interface(text).ip != meant.network_address:
         raise ValueError(
             f"a network has no host bits: {meant} is one, got {_shown(text)}"
+        )
+    if isinstance(meant, ipaddress.IPv6Network) and meant.subnet_of(_MAPPED):
+        address = int(meant.network_address) & 0xFFFFFFFF
+        inner = ipaddress.IPv4Network((address, meant.prefixlen - 96))
+        raise ValueError(
+            f"what is sent to an IPv4-mapped address travels as IPv4: write {inner},"
+            f" got {_shown(text)}"
         )
     return meant
 

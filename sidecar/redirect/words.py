@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
 
 Canonical = tuple[tuple[str, ...], ...]
@@ -9,6 +10,9 @@ Canonical = tuple[tuple[str, ...], ...]
 
 def canonical(line: str) -> Canonical:
     """Give what *line* says, whatever its order, quotes and loading of modules.
+
+    Addresses are written in one way, and those that say nothing left out: of
+    `-d 0.0.0.0/0` iptables-save says nothing either, and ::102:304 is ::1.2.3.4 to it.
 
     A line that is no sequence of words is only ever equal to itself.
     """
@@ -23,7 +27,23 @@ def canonical(line: str) -> Canonical:
             groups.append([])
         groups[-1].append(word)
     # `-m multiport` only loads what `--dports` belongs to.
-    return tuple(sorted(tuple(each) for each in groups if each and each[0] != "-m"))
+    told = (_plain(tuple(each)) for each in groups if each and each[0] != "-m")
+    return tuple(sorted(each for each in told if each))
+
+
+def _plain(group: tuple[str, ...]) -> tuple[str, ...]:
+    """Write a group in one way; one that fits every address is empty."""
+    if not {"-d", "-s"} & {*group[:2]}:
+        return group
+    try:
+        network = ipaddress.ip_network(group[-1], strict=False)
+    except ValueError:
+        return group
+    return (
+        ()
+        if network.prefixlen == 0 and group[0] != "!"
+        else (*group[:-1], str(network))
+    )
 
 
 def target(line: str) -> str | None:

@@ -83,3 +83,16 @@ def test_without_iptables_it_says_what_to_install(
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
     assert err.endswith(": install iptables\n")
+
+
+def test_an_option_that_is_given_twice_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    twice = ["--exclude-inbound-ports", "80", "--exclude-inbound-ports", "81"]
+    with pytest.raises(SystemExit) as ended:
+        main(["redirect", "show", *twice])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        "argument --exclude-inbound-ports: given twice, '80' and '81': a list has"
+        " commas\n"
+    )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sidecar.redirect.exclusive import NAME
 from tests.redirect import cases
 from tests.support.processes import ROOT
 from tests.support.programs import require
@@ -212,3 +215,80 @@ def test_without_ipv6_it_redirects_ipv4_and_says_so(
     said = space.redirect("apply", fails=True, env=environ)
     assert "the pod has IPv6 addresses on eth0, which nothing would guard" in said
     assert only_rules(space.rules(backend)) == before
+
+
+@pytest.mark.parametrize("kind", ["include", "exclude"])
+def test_lists_as_long_as_people_have_them_are_taken(
+    space: Namespace, backend: Backend, kind: str
+) -> None:
+    ports = ",".join(str(port) for port in range(1000, 1400, 2))
+    networks = [f"10.0.{n}.0/24" for n in range(250)]
+    networks += [f"fd00:{n:x}::/48" for n in range(250)]
+    long = [f"--{kind}-inbound-ports", ports]
+    # Ports times networks would be thousands of rules, and are too: but not here.
+    long += [f"--{kind}-outbound-cidrs", ",".join(networks)]
+    said = space.redirect("apply", "--backend", backend, *long)
+    assert said.count("rules in place") == 2
+    assert space.redirect("apply", *long).count("nothing to change") == 2
+    assert space.redirect("remove").count("rules removed") == 2
+
+
+def test_several_at_once_end_as_one_after_the_other(
+    space: Namespace, backend: Backend
+) -> None:
+    """As where a kubelet starts an init container again whose first one still runs."""
+    command = (sys.executable, "-m", "sidecar", "redirect", "apply")
+    words = space.command(*command, "--backend", backend)
+    started = [subprocess.Popen(words, cwd=ROOT) for _ in range(4)]
+    assert [each.wait(60) for each in started] == [0] * 4
+    rules = space.rules(backend)
+    assert rules.count("-j SIDECAR_INBOUND") == rules.count("-j SIDECAR_OUTBOUND") == 2
+    assert space.redirect("apply").count("nothing to change, 10 rules") == 2
+
+
+def test_who_waits_for_another_in_vain_changes_nothing(space: Namespace) -> None:
+    lock = space.within(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    with lock:
+        lock.bind(NAME)
+        said = space.redirect("apply", "--lock-seconds", "1", fails=True)
+    assert said == (
+        "sidecar redirect: another `sidecar redirect` changes the rules of this network,"
+        " and has not ended in 1 seconds: wait longer, --lock-seconds\n"
+    )
+    assert space.redirect("remove") == "nothing to remove\n"
+
+
+@pytest.mark.parametrize("mode", ["redirect", "tproxy"])
+def test_what_was_killed_in_its_midst_is_completed_by_the_next(
+    space: Namespace, backend: Backend, tmp_path: Path, mode: str
+) -> None:
+    words = ("--backend", backend, "--inbound-mode", mode)
+    space.redirect("apply", *words)
+    whole = space.rules(backend)
+    space.redirect("remove")
+    broken = f"ip6tables-{backend}-restore"
+    environ = programs_but(tmp_path, broken, backend)
+    (tmp_path / "ip").symlink_to(require("ip"))
+    (tmp_path / broken).write_text("#!/bin/sh\n/bin/kill -9 $PPID\n")
+    space.redirect("apply", *words, fails=True, env=environ)
+    half = space.rules(backend)
+    assert half != whole
+    assert "SIDECAR_OUTBOUND" in half
+    assert space.redirect("apply", *words).count("rules in place") == 1
+    assert space.rules(backend) == whole
+    assert space.redirect("remove").count("rules removed") == 2
+    assert "SIDECAR" not in space.rules(backend)
+
+
+def test_without_ipv6_on_loopback_tproxy_is_refused_in_one_sentence(
+    space: Namespace,
+) -> None:
+    space.ip("link", "add", "eth0", "type", "veth", "peer", "name", "wire")
+    space.ip("link", "set", "eth0", "up")
+    space.ip("address", "add", "fd77:9::5/64", "dev", "eth0", "nodad")
+    off = "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6"
+    space.run("/bin/sh", "-c", off)
+    said = space.redirect("apply", "--inbound-mode", "tproxy", fails=True)
+    assert said.count("ip -6 route add") == 1
+    assert said.endswith(": bring lo up, and set net.ipv6.conf.lo.disable_ipv6 to 0\n")
+    assert "133" not in space.run("ip", "route", "show", "table", "all")

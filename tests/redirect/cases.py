@@ -40,6 +40,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "include_outbound_ports": "80,443",
         "include_outbound_cidrs": "10.0.0.0/8,fd00::/8",
     },
+    "every-network-excluded": {"exclude_outbound_cidrs": "0.0.0.0/0,::/0"},
+    "networks-that-iptables-writes-otherwise": {
+        "include_outbound_cidrs": "0.0.0.0/0,::/0",
+        "exclude_outbound_cidrs": "10.0.0.0/31,10.0.0.9,::1.2.3.4,::10.0.0.0/104,::/1",
+    },
     "excluded-interfaces": {"exclude_interfaces": "net1,tun0"},
     "fifteen-ports": {
         "exclude_inbound_ports": ",".join(str(9000 + 2 * n) for n in range(15))

@@ -123,3 +123,20 @@ def test_what_cannot_be_taken_back_is_said() -> None:
     (turn,) = turns([routes], ALL)
     with pytest.raises(RedirectError, match="the routing stays changed: ip: no route"):
         turn.make()
+
+
+@pytest.mark.parametrize(
+    ("family", "said", "remedy"),
+    [
+        (1, "Error: IPv6 is disabled on nexthop device.", "net.ipv6.conf.lo.disable"),
+        (0, "Error: Nexthop device is not up.", ": bring lo up"),
+    ],
+)
+def test_where_lo_is_the_trouble_it_says_what_to_do(
+    tmp_path: Path, family: int, said: str, remedy: str
+) -> None:
+    install(tmp_path, f"sys.exit({said!r})")
+    with pytest.raises(RedirectError) as failed:
+        find_routes(str(tmp_path))[family].run("route add local default dev lo")
+    assert said.rstrip(".") + ": bring lo up" in str(failed.value)
+    assert remedy in str(failed.value)

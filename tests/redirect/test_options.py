@@ -132,3 +132,26 @@ def test_removing_asks_for_nothing_but_the_wait() -> None:
 def test_any_texts_are_read_or_refused(given_options: dict[str, str]) -> None:
     with contextlib.suppress(OptionsError):
         parse_options(given_options, {})
+
+
+def test_a_variable_that_looks_like_ours_and_is_none_is_a_typing_error() -> None:
+    environ = {
+        "SIDECAR_REDIRECT_EXCLUDE_INBOUND_PORT": "22",
+        "SIDECAR_REDIRECT_SOMETHING": "else",
+        "SIDECAR_REDIRECT_EMPTY": " ",
+        "SIDECAR_APP_PROBES": "{}",
+        # What a pod is told of services that are called so.
+        "SIDECAR_REDIRECT_PORT": "tcp://10.0.0.1:80",
+        "SIDECAR_REDIRECT_WEB_PORT": "udp://10.0.0.1:80",
+        "SIDECAR_REDIRECT_SERVICE_PORT": "80",
+        "SIDECAR_REDIRECT_WEB_SERVICE_PORT_HTTP": "80",
+        "SIDECAR_REDIRECT_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    with pytest.raises(OptionsError) as error:
+        parse_options({}, environ)
+    assert list(map(str, error.value.problems)) == [
+        "SIDECAR_REDIRECT_EXCLUDE_INBOUND_PORT: unknown"
+        " (did you mean 'SIDECAR_REDIRECT_EXCLUDE_INBOUND_PORTS'?)",
+        "SIDECAR_REDIRECT_SOMETHING: unknown",
+    ]
+    assert parse_lock_seconds({}, environ) == 10

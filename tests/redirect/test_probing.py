@@ -32,7 +32,7 @@ def test_a_connection_on_loopback_arrives_and_one_without_a_route_is_not_made(
     probing: Probing,
 ) -> None:
     fates = {each.aim: each.fate for each in probing.probes(Family.IPV4)}
-    assert fates == {Aim.LOOPBACK: Fate.ARRIVED, Aim.CAPTURED: Fate.UNTRIED}
+    assert fates == {Aim.LOOPBACK: Fate.ARRIVED, Aim.CAPTURED: Fate.NOWHERE}
 
 
 def test_a_service_is_called(probing: Probing) -> None:
@@ -47,7 +47,7 @@ def test_a_service_is_called(probing: Probing) -> None:
 def test_what_there_is_no_time_for_is_not_tried() -> None:
     late = Probing(NOWHERE, (), Deadline(time.monotonic()))
     probes = list(late.probes(Family.IPV4))
-    assert {each.fate for each in probes} == {Fate.UNTRIED}
+    assert {each.fate for each in probes} == {Fate.UNTRIED, Fate.NOWHERE}
     assert "--timeout" in probes[-1].why_not
     assert "--timeout" in late.service(Endpoint("127.0.0.1", 9)).why_not
 

@@ -73,6 +73,8 @@ def test_what_is_well_written_is_read(
         (values.network_list, "10.0.0.1/8", "10.0.0.0/8 is one, got '10.0.0.1/8'"),
         (values.network_list, "10.0.0.0/33", "an address and a length"),
         (values.network_list, "fe80::%eth0/64", "an address and a length"),
+        (values.network_list, "::ffff:10.0.0.0/104", "as IPv4: write 10.0.0.0/8, got"),
+        (values.network_list, "::ffff:10.0.0.1", "as IPv4: write 10.0.0.1/32, got"),
         (values.network_list, "fe80::% -j X/64", "an address and a length"),
         (values.interface_list, "lo", "lo is never redirected"),
         (values.interface_list, "eth0 -j", "an interface has a name"),

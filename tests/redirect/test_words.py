@@ -14,6 +14,7 @@ WRITTEN = "-A OUTPUT -p tcp -m comment --comment sidecar/outbound -j SIDECAR_OUT
         WRITTEN.replace("sidecar/outbound", '"sidecar/outbound"'),
         "-A OUTPUT -m comment --comment sidecar/outbound -p tcp -j SIDECAR_OUTBOUND",
         WRITTEN.replace("-p tcp", "-p tcp -m tcp"),
+        WRITTEN.replace("-p tcp", "-d 0.0.0.0/0 -p tcp -s ::/0"),
     ],
 )
 def test_spelling_makes_no_difference(same: str) -> None:
@@ -28,10 +29,25 @@ def test_spelling_makes_no_difference(same: str) -> None:
         WRITTEN.replace("-p tcp ", ""),
         WRITTEN.replace("-j", "-g"),
         WRITTEN + " --random",
+        WRITTEN.replace("-p tcp", "! -d 0.0.0.0/0 -p tcp"),
+        WRITTEN.replace("-p tcp", "-d 0.0.0.0/1 -p tcp"),
+        WRITTEN.replace("-p tcp", "-d somewhere -p tcp"),
     ],
 )
 def test_a_difference_makes_one(other: str) -> None:
     assert canonical(other) != canonical(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("-d ::1.2.3.4", "-d ::102:304/128"),
+        ("-s 10.0.0.1", "-s 10.0.0.1/32"),
+        ("! -d FD00::0/8", "! -d fd00::/8"),
+    ],
+)
+def test_an_address_is_the_same_however_it_is_written(one: str, other: str) -> None:
+    assert canonical(f"-A X {one} -j Y") == canonical(f"-A X {other} -j Y")
 
 
 def test_the_target_is_found() -> None:

@@ -63,7 +63,8 @@ class Fate(StrEnum):
     LEFT = "left"
     """Nobody accepted it: it left the pod, or was dropped."""
     NOWHERE = "nowhere"
-    """The pod lacks the very address of loopback that it was sent to."""
+    """There is nowhere to send it: to an address of loopback that the pod lacks, or out
+    of a pod that has no way."""
     UNTRIED = "untried"
     """It could not be made, or met no rule."""
 

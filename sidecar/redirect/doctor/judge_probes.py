@@ -49,6 +49,13 @@ def _capture(probe: Probe, facts: Facts) -> Finding:
     family, at = probe.family, probe.at
     finding = partial(Finding, Check.CAPTURE, family=family)
     what = f"{_SAID[probe.aim]} to {probe.target}"
+    if probe.fate is Fate.NOWHERE:
+        # Of no family: it is none in which something has to be proven.
+        return Finding(
+            Check.CAPTURE,
+            Level.NOTE,
+            f"over {family} there is nothing to capture: {probe.why_not}",
+        )
     if probe.fate is Fate.UNTRIED:
         return finding(
             Level.UNTESTED,
@@ -150,7 +157,7 @@ def _bypass(probe: Probe, facts: Facts) -> Finding:
             Level.PROBLEM,
             f"{what} did not arrive there",
             why="the application cannot reach itself, nor the sidecar its application",
-            remedy=_SEE_RULES,
+            remedy=f"see that lo is up; {_SEE_RULES}",
         )
     if probe.fate is Fate.REFUSED and _waiting(probe, facts) is None:
         return finding(

@@ -90,15 +90,25 @@ def parse_ipv6_routes(text: str) -> Iterator[Route]:
 
 @frozen
 class Unreachable:
-    """There is nothing to call, and why."""
+    """There is nothing to call, and why.
+
+    Attributes:
+        by_nobody: Not by an application either: the pod has no way to anywhere.
+    """
 
     why: str
+    by_nobody: bool = False
 
 
 def captured(
-    redirect: Redirect, family: Family, routes: Sequence[Route]
+    redirect: Redirect, family: Family, routes: Sequence[Route], fresh: int = 0
 ) -> Endpoint | Unreachable:
-    """Choose what must go to the sidecar, and where nobody is."""
+    """Choose what must go to the sidecar, and where nobody is.
+
+    Any number does for *fresh*; with another it is another address, where nobody's are
+    enough. The kernel remembers for minutes what it did with a connection, and does the
+    same with one of the same ends, whatever the rules say by then.
+    """
     port = captured_port(redirect)
     if port is None:
         return Unreachable("the options exclude every port")
@@ -111,21 +121,26 @@ def captured(
     seen = False
     for network in _places(family, included, routes):
         low = network in _DOCUMENTATION[family]
-        host = _free(network, excluded, low=low)
+        host = _free(network, excluded, fresh if low else None)
         if host is None:
             continue
         seen = True
         if _leads_out(redirect, routes, host):
             return Endpoint(str(host), port)
+    if not any(_leads_somewhere(each, family) for each in routes):
+        return Unreachable("no route leads further than its link", by_nobody=True)
     if seen:
         return Unreachable("no route leads out of the pod by an interface that counts")
     return Unreachable("the options exclude every network")
 
 
 def let_by(
-    redirect: Redirect, family: Family, routes: Sequence[Route]
+    redirect: Redirect, family: Family, routes: Sequence[Route], fresh: int = 0
 ) -> Iterator[Endpoint]:
-    """Choose what must go past the sidecar: at most one network, and one port."""
+    """Choose what must go past the sidecar: at most one network, and one port.
+
+    With *fresh* it is as for `captured`.
+    """
     port = captured_port(redirect) or _DISCARD
     for network in redirect.exclude_outbound_cidrs:
         host = network[min(1, network.num_addresses - 1)]
@@ -133,7 +148,7 @@ def let_by(
             yield Endpoint(str(host), port)
             break
     for network in _DOCUMENTATION[family]:
-        host = network[1]
+        host = _one_of(network, fresh)
         if redirect.exclude_outbound_ports and _routed(routes, host):
             yield Endpoint(str(host), redirect.exclude_outbound_ports[0].first)
             break
@@ -173,21 +188,37 @@ def _places(
 
 
 def _free(
-    network: Network, excluded: Iterable[Network], *, low: bool
+    network: Network, excluded: Iterable[Network], fresh: int | None
 ) -> Address | None:
     """Find an address of *network* that is in none of *excluded*.
 
-    Where the network may be somebody's it is the last but one: the first ones are
-    those of gateways.
+    Where the network may be somebody's, and so without *fresh*, it is the last but one:
+    the first ones are those of gateways.
     """
     others = [each for each in excluded if each.version == network.version]
-    if low and not any(network[1] in each for each in others):
-        return network[1]
+    if fresh is not None:
+        host = _one_of(network, fresh)
+        if not any(host in each for each in others):
+            return host
     at = int(network[-1]) - (1 if network.num_addresses > 2 else 0)
     for each in sorted(others, key=lambda each: int(each[-1]), reverse=True):
         if int(each[0]) <= at <= int(each[-1]):
             at = int(each[0]) - 1
     return type(network[0])(at) if at >= int(network[0]) else None
+
+
+def _one_of(network: Network, fresh: int) -> Address:
+    """Give the first address of a network, or one *fresh* behind it; not the last."""
+    return network[1 + fresh % (network.num_addresses - 2)]
+
+
+def _leads_somewhere(route: Route, family: Family) -> bool:
+    return (
+        route.to.version == family.version
+        and route.interface != "lo"
+        and not route.to.is_link_local
+        and not route.to.is_multicast
+    )
 
 
 def _leads_out(redirect: Redirect, routes: Sequence[Route], host: Address) -> bool:

@@ -43,3 +43,12 @@ def test_what_is_ignored_is_only_noted() -> None:
     assert diagnosis.problems == 1
     noted = [each.check for each in diagnosis.findings if each.level is Level.NOTE]
     assert noted == [Check.LISTENER] * 4
+
+
+def test_what_leads_nowhere_need_not_be_proven_and_what_leads_somewhere_must() -> None:
+    nowhere = Probe(Aim.CAPTURED, Family.IPV6, None, Fate.NOWHERE, why_not="no way")
+    assert diagnose(with_probe(nowhere)).proven
+    left = Probe(Aim.CAPTURED, Family.IPV4, None, Fate.LEFT)
+    assert not diagnose(with_probe(left, with_probe(nowhere)), {Check.CAPTURE}).proven
+    alone = evolve(HEALTHY, probes=(nowhere,))
+    assert not diagnose(alone).proven

@@ -160,3 +160,10 @@ def test_without_the_address_of_loopback_what_is_captured_gets_nowhere(
 
 def test_the_answers_of_tproxy_are_for_somebody_else_to_judge() -> None:
     assert len(list(judge_probes(TPROXY))) == len(list(judge_probes(HEALTHY)))
+
+
+def test_a_family_that_leads_nowhere_has_nothing_to_prove() -> None:
+    probe = Probe(Aim.CAPTURED, Family.IPV6, None, Fate.NOWHERE, why_not="no way")
+    finding = judge(probe)
+    assert (finding.level, finding.family) == (Level.NOTE, None)
+    assert finding.what == "over ipv6 there is nothing to capture: no way"

@@ -107,6 +107,26 @@ def test_what_is_called_has_to_be_captured(
         assert str(target) == expected
 
 
+def test_each_time_another_of_nobodys_addresses_is_called() -> None:
+    def hosts(family: Family, **given: str) -> set[str]:
+        found = [captured(options(**given), family, ALL, n) for n in range(300)]
+        return {str(each) for each in found}
+
+    assert len(hosts(Family.IPV4)) == 254
+    assert hosts(Family.IPV4) <= {f"192.0.2.{n}:9" for n in range(1, 255)}
+    assert len(hosts(Family.IPV6)) == 300
+    # What is excluded among them is not called, and nor is anybody else's but one.
+    excluded = hosts(Family.IPV4, exclude_outbound_cidrs="192.0.2.64/26")
+    assert not excluded & {f"192.0.2.{n}:9" for n in range(64, 128)}
+    assert len(excluded) == 190
+    assert len(hosts(Family.IPV4, include_outbound_cidrs="10.0.0.0/8")) == 1
+    by = {
+        str(*let_by(options(exclude_outbound_ports="53"), Family.IPV4, ALL, n))
+        for n in range(300)
+    }
+    assert len(by) == 254
+
+
 def test_without_a_default_route_a_neighbour_is_called() -> None:
     assert str(captured(Redirect(), Family.IPV4, [NEAR4])) == "10.77.0.254:9"
     near = captured(Redirect(), Family.IPV6, [LINK6, NEAR6])
@@ -118,6 +138,7 @@ def test_what_is_no_place_for_strangers_is_not_called(network: str) -> None:
     routes = [Route(ip_network(network), "eth0")]
     target = captured(Redirect(), Family.IPV6, routes)
     assert isinstance(target, Unreachable)
+    assert target.by_nobody is (network != "fd00::8/126")
 
 
 def test_what_is_let_by_is_called_once_for_each_kind() -> None:
