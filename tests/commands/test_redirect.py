@@ -92,7 +92,5 @@ def test_an_option_that_is_given_twice_is_refused(
     with pytest.raises(SystemExit) as ended:
         main(["redirect", "show", *twice])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.endswith(
-        "argument --exclude-inbound-ports: given twice, '80' and '81': a list has"
-        " commas\n"
-    )
+    said = "--exclude-inbound-ports: given twice, '80' and '81': a list has commas\n"
+    assert said in capsys.readouterr().err

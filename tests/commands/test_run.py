@@ -137,7 +137,8 @@ def test_an_early_hangup_does_not_end_it(tmp_path: Path) -> None:
     )
     try:
         assert process.stderr is not None
-        assert b'"event":"ready"' in process.stderr.readline()
+        lines = iter(process.stderr.readline, b"")
+        assert any(b'"event":"ready"' in line for line in lines)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(10) == 0
     finally:
