@@ -14,14 +14,18 @@ from sidecar.commands.policy_source import (
 from sidecar.config.problems import ConfigError
 from sidecar.policytools.entry import Call
 from sidecar.policytools.inbound import SourceNeeded, every_rule, judge
+from sidecar.policytools.matrix import EVERYTHING, SCREEN, matrix_of
+from sidecar.policytools.matrix_text import matrix_lines, matrix_value
 from sidecar.policytools.nearest import SHOWN, nearest
 from sidecar.policytools.outbound import ways_to
 from sidecar.policytools.question import (
     Asked,
     Question,
     QuestionError,
+    View,
     Way,
     parse_question,
+    parse_view,
     parse_way,
 )
 from sidecar.policytools.text import explanation_lines
@@ -50,9 +54,13 @@ def main(arguments: argparse.Namespace) -> int:
         problems += error.problems
     try:
         if book is not None and asked is not None:
-            if isinstance(asked, Way):
-                return _explain_way(book, asked, arguments)
-            return _explain(book, asked, arguments)
+            match asked:
+                case Way():
+                    return _explain_way(book, asked, arguments)
+                case View():
+                    return _view(book, asked, arguments)
+                case _:
+                    return _explain(book, asked, arguments)
     except (ConfigError, QuestionError) as error:
         problems.append(str(error))
     print("\n".join(problems), file=sys.stderr)
@@ -71,7 +79,7 @@ def _rulebook(arguments: argparse.Namespace) -> Rulebook:
     return read_rulebook(file, arguments.endpoint_socket)
 
 
-def _asked(arguments: argparse.Namespace) -> Question | Way:
+def _asked(arguments: argparse.Namespace) -> Question | Way | View:
     asked = Asked(
         peers=tuple(arguments.peer),
         unauthenticated=arguments.unauthenticated,
@@ -82,6 +90,8 @@ def _asked(arguments: argparse.Namespace) -> Question | Way:
         to=arguments.to,
         resolve=tuple(arguments.resolve),
     )
+    if arguments.matrix:
+        return parse_view(asked)
     return parse_question(asked) if asked.to is None else parse_way(asked)
 
 
@@ -132,3 +142,12 @@ def _explain_way(book: Rulebook, asked: Way, arguments: argparse.Namespace) -> i
         for way in ways:
             print("\n".join(way_lines(book, config, way, who, every=every)))
     return 0 if all(way.allowed for way in ways) else 1
+
+
+def _view(book: Rulebook, asked: View, arguments: argparse.Namespace) -> int:
+    matrix = matrix_of(book, asked.source, EVERYTHING if arguments.all else SCREEN)
+    if arguments.json:
+        print(json.dumps(matrix_value(book, matrix), indent=2))
+    else:
+        print("\n".join(matrix_lines(matrix)))
+    return 0

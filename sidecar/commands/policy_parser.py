@@ -19,6 +19,7 @@ _EXPLAIN: Final = """\
 examples:
   sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
   sidecar policy explain policy.yaml --unauthenticated --port 9090 --source 10.0.0.7
+  sidecar policy explain sidecar.yaml --matrix
   sidecar policy explain sidecar.yaml --certificate cart.crt --port 8080 --json
   sidecar policy explain sidecar.yaml --to api.shop.svc:8443 --resolve api.shop.svc=10.0.0.9
   helm template sidecar CHART --values values.yaml | sidecar policy explain \\
@@ -134,6 +135,12 @@ def _add_explain(commands: Commands) -> None:
         default=[],
         metavar="NAME=ADDRESS,...",
         help="the addresses of a host name, as nobody is asked; repeatable",
+    )
+    explain.add_argument(
+        "--matrix",
+        action="store_true",
+        help="draw whom the policy names at every port, in place of one connection;"
+        " exit status 0",
     )
     explain.add_argument("--all", action="store_true", help="show every rule")
     explain.add_argument("--json", action="store_true", help="print JSON")

@@ -67,6 +67,13 @@ class Way:
 
 
 @frozen
+class View:
+    """From where everybody connects to every port; None where that was not said."""
+
+    source: Address | None
+
+
+@frozen
 class Question:
     """Who connects, to which port, from where.
 
@@ -95,6 +102,31 @@ def parse_question(asked: Asked) -> Question:
     if problems or port is None:
         raise QuestionError(problems)
     return Question(peer, port, source)
+
+
+def parse_view(asked: Asked) -> View:
+    """Parse what is asked of everybody at every port.
+
+    Raises:
+        QuestionError: The options cannot be understood. No other exception escapes.
+    """
+    problems: list[str] = []
+    for option, given in (
+        ("--peer", asked.peers),
+        ("--unauthenticated", asked.unauthenticated),
+        ("--certificate", asked.certificate),
+        ("--trust-domain", asked.trust_domain),
+        ("--port", asked.port),
+        ("--to", asked.to),
+        ("--resolve", asked.resolve),
+    ):
+        if given:
+            what = "--matrix shows everybody at every port (remove one of them)"
+            problems.append(f"{option}: {what}")
+    source = None if asked.source is None else _source(asked.source, problems)
+    if problems:
+        raise QuestionError(problems)
+    return View(source)
 
 
 def parse_way(asked: Asked) -> Way:

@@ -143,3 +143,13 @@ def test_where_the_application_connects_to_is_explained_too(
 def test_a_policy_alone_has_no_routes(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain("policy.yaml", "--to", "10.0.0.1:80") == 2
     assert "--to: routes are in sidecar.yaml, got the policy" in capsys.readouterr().err
+
+
+def test_everybody_at_every_port_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("sidecar.yaml", "--matrix") == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.split() == ["8080", "9090", "9091", "other"]
+    assert explain("policy.yaml", "--matrix", "--all", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["peers"]) == 6
+    assert explain("policy.yaml", "--matrix", *PEER) == 2
+    assert "--peer: --matrix shows everybody" in capsys.readouterr().err

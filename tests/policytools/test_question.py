@@ -13,8 +13,10 @@ from sidecar.policytools.question import (
     Asked,
     Question,
     QuestionError,
+    View,
     Way,
     parse_question,
+    parse_view,
     parse_way,
 )
 from tests.policytools.books import CART
@@ -119,6 +121,19 @@ def test_a_server_always_shows_a_certificate() -> None:
 def test_names_are_resolved_for_where_a_connection_goes() -> None:
     (said,) = problems(unauthenticated=True, port="1", resolve=("a=10.0.0.1",))
     assert said == "--resolve: is about where a connection goes, and needs --to"
+
+
+def test_a_view_is_of_everybody_from_somewhere() -> None:
+    assert parse_view(Asked(source="10.0.0.1")) == View(ip_address("10.0.0.1"))
+    assert parse_view(Asked()) == View(None)
+    with pytest.raises(QuestionError) as raised:
+        parse_view(Asked(peers=("x",), port="1", to="a:1", source="x"))
+    assert [each.split(" ")[0] for each in raised.value.problems] == [
+        "--peer:",
+        "--port:",
+        "--to:",
+        "--source:",
+    ]
 
 
 @given(st.builds(Asked, port=st.text(), source=st.text(), peers=st.just((CART,))))
