@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 PATH: Final = "/inject"
+MISSPELT: Final = "/misspelt"
+"""For pods of namespaces whose label is no word for yes or no."""
 
 _TOLD: Final = frozenset({Result.PATCHED, Result.REFUSED, Result.INVALID})
 _LONGEST: Final = 1000
@@ -64,11 +66,11 @@ class Admission:
             return text(f"content-type: expected {JSON}, got {kind[:80]!r}", 415)
         try:
             if len(request.body) <= _SMALL:
-                review, verdict, body = self._answer(request.body)
+                review, verdict, body = self._answer(request)
             else:
                 # One that takes a second must not hold up probes and small ones.
                 review, verdict, body = await trio.to_thread.run_sync(
-                    self._answer, request.body, limiter=self._one_large_one
+                    self._answer, request, limiter=self._one_large_one
                 )
         except ReviewError as error:
             self._metrics.reviewed(Result.INVALID, trio.current_time() - began)
@@ -77,18 +79,21 @@ class Admission:
         _tell(review, verdict)
         return Response(200, body, JSON)
 
-    def _answer(self, body: bytes) -> tuple[Review, Verdict, bytes]:
-        review = parse_review(body)
-        verdict = self._decide(review)
+    def _answer(self, request: Request) -> tuple[Review, Verdict, bytes]:
+        review = parse_review(request.body)
+        verdict = self._decide(review, misspelt=request.path == MISSPELT)
         return review, verdict, answer(review.uid, verdict)
 
-    def _decide(self, review: Review) -> Verdict:
+    def _decide(self, review: Review, *, misspelt: bool) -> Verdict:
+        fail_open = self._fail_open
         try:
-            return decide(review, self._settings(), fail_open=self._fail_open)
+            return decide(
+                review, self._settings(), fail_open=fail_open, misspelt=misspelt
+            )
         except Exception:  # noqa: BLE001 - ours, and the pods' fate is the operator's to say
             _LOG.exception("a review failed", extra={"uid": review.uid})
             why = "the webhook failed, its log has the reason"
-            return mistaken(Result.FAILED, why, fail_open=self._fail_open)
+            return mistaken(Result.FAILED, why, fail_open=fail_open)
 
 
 def _tell(review: Review, verdict: Verdict) -> None:

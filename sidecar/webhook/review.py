@@ -127,7 +127,13 @@ def parse_review(body: bytes) -> Review:
     )
 
 
-def decide(review: Review, settings: InjectionSettings, *, fail_open: bool) -> Verdict:
+def decide(
+    review: Review,
+    settings: InjectionSettings,
+    *,
+    fail_open: bool,
+    misspelt: bool = False,
+) -> Verdict:
     """Say what is to become of what *review* is about.
 
     The selectors of the webhook have decided that the pod is asked about, so it gets
@@ -137,12 +143,15 @@ def decide(review: Review, settings: InjectionSettings, *, fail_open: bool) -> V
         review: The question.
         settings: Those of the mesh.
         fail_open: Whether what makes no sense is let through.
+        misspelt: Whether its namespace has the label `INJECT`, but in a word that is
+            neither yes nor no. Which one an API server does not say.
     """
     if review.problem is not None:
         return mistaken(Result.INVALID, review.problem, fail_open=fail_open)
     if not review.creates_pod:
         return Verdict(Result.SKIPPED, message="only pods that are created are patched")
-    context = InjectionContext(namespace=review.namespace, enabled=True)
+    labels = {INJECT: "another word"} if misspelt else {}
+    context = InjectionContext(review.namespace, labels, enabled=True)
     decision = inject(review.pod, context, settings)
     if isinstance(decision, Patched):
         return Verdict(

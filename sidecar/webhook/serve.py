@@ -18,7 +18,7 @@ from sidecar.admin.server import telemetry_handler
 from sidecar.binding import bind
 from sidecar.signals import watch_signals
 from sidecar.tls.stream import TlsListener
-from sidecar.webhook.admission import PATH, Admission
+from sidecar.webhook.admission import MISSPELT, PATH, Admission
 from sidecar.webhook.current import Current
 from sidecar.webhook.metrics import WebhookMetrics
 
@@ -74,7 +74,11 @@ async def run(options: Options, loaded: Loaded, log: LogHandler) -> None:
         lambda: current.settings, metrics, fail_open=options.fail_open
     )
     pages = Routes(
-        "sidecar webhook", [Route("POST", PATH, admission, "an AdmissionReview")]
+        "sidecar webhook",
+        [
+            Route("POST", PATH, admission, "an AdmissionReview"),
+            Route("POST", MISSPELT, admission, "one of a namespace that is unclear"),
+        ],
     )
     with ExitStack() as stack:
         reviews = bind("--listen", options.listen, stack)

@@ -215,7 +215,7 @@ def test_no_job_has_rights_where_it_makes_no_certificates(source: str) -> None:
 def test_the_webhook_fails_as_the_api_server_is_told(policy: str, fail: str) -> None:
     objects = manifests(values={"webhook": {"failurePolicy": policy}})
     webhooks = find(objects, "MutatingWebhookConfiguration")["webhooks"]
-    assert [each["failurePolicy"] for each in webhooks] == [policy, policy]
+    assert {each["failurePolicy"] for each in webhooks} == {policy}
     (container,) = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert f"--fail={fail}" in container["args"]
 
@@ -246,6 +246,10 @@ def test_another_image_is_another_job_because_a_job_cannot_be_changed() -> None:
         (None, "disabled", False),
         ("disabled", None, False),
         ("disabled", "enabled", True),
+        ("no-such-word", None, True),
+        ("no-such-word", "enabled", True),
+        ("no-such-word", "disabled", False),
+        ("", None, True),
     ],
 )
 def test_a_label_decides_of_whom_the_webhook_is_asked(
@@ -260,7 +264,10 @@ def test_a_label_decides_of_whom_the_webhook_is_asked(
         and matches(each["objectSelector"], {"sidecar.mesh/inject": pod})
         for each in webhooks
     ]
-    assert called.count(True) == asked, "never by both"
+    assert called.count(True) == asked, "never by two"
+    misspelt = namespace not in {None, "enabled", "true", "disabled"} and pod is None
+    assert called[2] is misspelt
+    assert webhooks[2]["clientConfig"]["service"]["path"] == "/misspelt"
     for own in ("kube-system", "kube-public", "kube-node-lease", NAMESPACE):
         labels = {name: own, "sidecar.mesh/inject": namespace}
         assert not any(matches(each["namespaceSelector"], labels) for each in webhooks)
@@ -275,8 +282,8 @@ def matches(selector: dict[str, Any], labels: dict[str, str | None]) -> bool:
 
 
 def meets(operator: str, values: list[str], value: str | None) -> bool:
-    if operator == "Exists":
-        return value is not None
+    if operator in {"Exists", "DoesNotExist"}:
+        return (value is not None) is (operator == "Exists")
     return (value in values) is {"In": True, "NotIn": False}[operator]
 
 

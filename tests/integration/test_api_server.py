@@ -182,6 +182,25 @@ def test_who_asks_for_the_sidecar_and_has_it_is_not_warned(cluster: ApiServer) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_label_of_a_namespace_that_is_no_word_is_no_way_out(
+    cluster: ApiServer,
+) -> None:
+    labels = {"sidecar.mesh/inject": "enabeld"}
+    metadata = {"name": "misspelt", "labels": labels}
+    cluster.create(
+        given={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    )
+    cluster.create(given=_object("ServiceAccount", "default", namespace="misspelt"))
+    pod = _pod("web", PODS["smallest"], namespace="misspelt")
+    refused = cluster.kubectl("create", "-f-", given=pod)
+    assert refused.returncode != 0
+    assert 'webhook "misspelt.inject.sidecar.mesh" denied' in refused.stderr
+    assert "the label of the namespace misspelt, sidecar.mesh/inject" in refused.stderr
+    said = {"metadata": {"labels": {"sidecar.mesh/inject": "disabled"}}}
+    pod = _pod("web", {**PODS["smallest"], **said}, namespace="misspelt")
+    assert len(containers_of(cluster.create(given=pod))) == 1
+
+
 def test_a_pod_can_be_copied_to_debug_it(cluster: ApiServer) -> None:
     cluster.create(given=_pod("debugged", PODS["probes"]))
     words = ["--namespace", "shop", "--copy-to", "copy", "--image", "busybox"]

@@ -92,14 +92,15 @@ def configuration(webhook: Webhook) -> Manifest:
         each for each in manifests() if each["kind"] == "MutatingWebhookConfiguration"
     ]
     for each in made["webhooks"]:
-        each["clientConfig"] = _client(webhook, webhook.port)
+        path = each["clientConfig"]["service"]["path"]
+        each["clientConfig"] = _client(webhook, webhook.port, path)
     return made
 
 
-def _client(webhook: Webhook, port: int) -> Manifest:
+def _client(webhook: Webhook, port: int, path: str = "/") -> Manifest:
     bundle = (webhook.folder / "webhook.bundle.crt").read_bytes()
     return {
-        "url": f"https://localhost:{port}/inject",
+        "url": f"https://localhost:{port}{path}",
         "caBundle": base64.b64encode(bundle).decode(),
     }
 

@@ -25,11 +25,11 @@ class Webhook:
         metrics = WebhookMetrics(self.registry)
         self.admission = Admission(lambda: settings, metrics, fail_open=fail_open)
 
-    async def post(self, data: bytes, kind: str = "application/json") -> Response:
+    async def post(
+        self, data: bytes, kind: str = "application/json", path: str = "/inject"
+    ) -> Response:
         headers = {"content-type": kind}
-        return await self.admission(
-            Request("POST", "/inject", headers=headers, body=data)
-        )
+        return await self.admission(Request("POST", path, headers=headers, body=data))
 
     def counted(self, result: str) -> float | None:
         name = "sidecar_webhook_reviews_total"
@@ -50,6 +50,22 @@ async def test_a_pod_gets_the_sidecar(webhook: Webhook, kind: str) -> None:
     result = patched(pod(), answered.body)
     assert result["spec"]["containers"][0]["name"] == "sidecar"
     assert webhook.counted("patched") == 1
+
+
+async def test_a_pod_of_a_namespace_whose_label_is_no_word_is_refused(
+    webhook: Webhook,
+) -> None:
+    answered = await webhook.post(body(), path="/misspelt")
+    given = response(answered.body)
+    assert not given["allowed"]
+    assert given["status"]["message"] == (
+        "no sidecar for this pod: the label of the namespace shop, sidecar.mesh/inject:"
+        " expected 'enabled' or 'disabled' (or 'true', 'false'), got 'another word'"
+    )
+    said = body(pod(annotations={"sidecar.mesh/inject": "disabled"}))
+    answered = await webhook.post(said, path="/misspelt")
+    assert response(answered.body)["allowed"]
+    assert (webhook.counted("refused"), webhook.counted("skipped")) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/yaml"])
