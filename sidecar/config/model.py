@@ -217,6 +217,7 @@ class Limits:
         handshake_seconds: For one TLS handshake.
         detect_seconds: For the first bytes, on a permissive port.
         idle_seconds: Without a byte either way; 0 stands for ever.
+        lifetime_seconds: From accept to the end, whatever it carries; likewise.
     """
 
     connections: int = 10_000
@@ -225,6 +226,7 @@ class Limits:
     handshake_seconds: float = 10.0
     detect_seconds: float = 5.0
     idle_seconds: float = 0.0
+    lifetime_seconds: float = 0.0
 
 
 @frozen

@@ -189,6 +189,7 @@ SECTIONS: Final[dict[str, Reader[Any]]] = {
             "handshake_seconds": seconds(_WAIT, zero=False),
             "detect_seconds": seconds(_WAIT, zero=False),
             "idle_seconds": seconds(7 * _DAY),
+            "lifetime_seconds": seconds(365 * _DAY),
         },
     ),
     "drain": reader_of(

@@ -107,11 +107,17 @@ async def handle(
         Both legs are reset, and the connection is reported as drained.
     """
     ending = Ending(Outcome.DRAINED)
+    lifetime = mesh.config.limits.lifetime_seconds
+    if lifetime:
+        connection.scope.deadline = connection.began + lifetime
     try:
         with connection.scope:
             ending = await _CARRY[connection.direction](
                 client, listener, mesh, connection
             )
+        if connection.scope.cancelled_caught:
+            # Unless somebody ended it: then that is how it is reported.
+            ending = Ending(Outcome.LIFETIME_OVER, f"open for {lifetime:g} seconds")
     except Refused as refused:
         ending = Ending(refused.outcome, str(refused), refused.reason)
     except OSError as error:

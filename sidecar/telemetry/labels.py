@@ -80,6 +80,8 @@ class Outcome(StrEnum):
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
     IDLE_TIMEOUT = "idle_timeout"
+    LIFETIME_OVER = "lifetime_over"
+    """It was open for as long as a connection may be."""
     POLICY_REVOKED = "policy_revoked"
     """It was let in, and the policy, a port's mode or a route have changed since."""
     PEER_EXPIRED = "peer_expired"

@@ -94,6 +94,7 @@ limits:
   handshake_seconds: 2.5
   detect_seconds: 3
   idle_seconds: 4
+  lifetime_seconds: 3600
 drain: {delay_seconds: 7, deadline_seconds: 8}
 workers: auto
 log: {level: debug, access: failures}
@@ -165,7 +166,7 @@ def test_every_key_has_its_effect(write: Write) -> None:
         admin=UnixSocket(Path("/run/sidecar/admin.sock")),
         telemetry=Endpoint("127.0.0.1", 15020),
         tls=Tls(minimum_version="1.2", groups=("X25519",)),
-        limits=Limits(5, 6, 1.0, 2.5, 3.0, 4.0),
+        limits=Limits(5, 6, 1.0, 2.5, 3.0, 4.0, 3600.0),
         drain=Drain(7.0, 8.0),
         workers="auto",
         log=Log(LogLevel.DEBUG, AccessLevel.FAILURES),

@@ -50,8 +50,11 @@ OPEN = Outbound(default=OutboundDefault.PLAINTEXT)
 BROKEN = (ConnectionError, SSL.Error, Truncated)
 
 
-def plain(app: Application, **limits: int) -> Config:
-    return configuration(DISABLED, to=app.endpoint, limits=Limits(**limits))
+def plain(
+    app: Application, connections: int = 100, lifetime_seconds: float = 0
+) -> Config:
+    limits = Limits(connections, lifetime_seconds=lifetime_seconds)
+    return configuration(DISABLED, to=app.endpoint, limits=limits)
 
 
 ANYBODY = allow("unauthenticated")
@@ -286,6 +289,50 @@ async def test_one_that_is_ended_is_reset_on_both_sides_and_says_why() -> None:
         await trio.testing.wait_all_tasks_blocked(0.02)
     assert ends == ["reset"]
     assert (record["outcome"], record["detail"]) == ("denied", "the policy has changed")
+
+
+async def test_one_that_has_been_open_for_its_lifetime_is_reset_though_it_is_busy(
+    clock: MockClock,
+) -> None:
+    async with (
+        application() as app,
+        running(plain(app, lifetime_seconds=60), ANYBODY) as mesh,
+    ):
+        began = trio.current_time()
+        with await mesh.connect() as wire:
+            while trio.current_time() < began + 59:
+                await echoed(wire)
+                await trio.sleep(1)
+            assert await wire.was_reset() == b""
+            assert trio.current_time() == pytest.approx(began + 60, abs=0.5)
+        record = await mesh.record()
+        # The next one has a lifetime of its own.
+        with await mesh.connect() as wire:
+            await echoed(wire)
+    assert record["outcome"] == "lifetime_over"
+    assert record["detail"] == "open for 60 seconds"
+
+
+async def test_without_a_lifetime_none_is_over(clock: MockClock) -> None:
+    async with application() as app, running(plain(app), ANYBODY) as mesh:
+        with await mesh.connect() as wire:
+            await trio.sleep(30 * 24 * 3600)
+            await echoed(wire)
+
+
+async def test_one_that_is_ended_before_its_lifetime_is_over_says_so(
+    clock: MockClock,
+) -> None:
+    async with (
+        application() as app,
+        running(plain(app, lifetime_seconds=60), ANYBODY) as mesh,
+    ):
+        with await mesh.connect() as wire:
+            await mesh.wait_flows(1)
+            (connection,) = mesh.mesh.connections
+            connection.end(Ending(Outcome.DENIED, "the policy has changed"))
+            assert await wire.was_reset() == b""
+        assert (await mesh.record())["outcome"] == "denied"
 
 
 async def test_one_that_is_ended_before_it_began_is_not_carried() -> None:

@@ -46,6 +46,7 @@ PUBLIC: dict[type[StrEnum], set[str]] = {
         "upstream_unreachable",
         "upstream_timeout",
         "idle_timeout",
+        "lifetime_over",
         "policy_revoked",
         "peer_expired",
         "peer_revoked",
