@@ -32,7 +32,7 @@ def yaml_blocks() -> list[str]:
     return [dedent(block) for block in found]
 
 
-SERVER, POLICY, CLIENT, REFERENCE, AGENT = yaml_blocks()
+SERVER, POLICY, CLIENT, REFERENCE, AGENT, CASES = yaml_blocks()
 
 
 def sidecar(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -77,6 +77,12 @@ def test_the_example_of_the_readme_is_sound_as_it_is_written(desk: Path) -> None
     assert ended.stdout.startswith("sidecar.yaml: ok\n")
     assert "spiffe://example.org/ns/shop/sa/api" in ended.stdout
     assert "note:" not in ended.stdout
+
+
+def test_the_cases_of_the_readme_hold_for_its_policy(desk: Path) -> None:
+    (desk / "policy-test.yaml").write_text(CASES)
+    ended = sidecar("sidecar policy test policy-test.yaml --require-coverage", desk)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
 
 
 def test_the_callers_example_is_sound_with_an_identity(desk: Path) -> None:
