@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from importlib.util import find_spec
 from operator import attrgetter
@@ -94,15 +93,9 @@ def read_again(
     Raises:
         ConfigError: At least one of the files will not do.
     """
-    # The collector would go through a large policy again and again while it grows,
-    # and nobody has a turn meanwhile. What is made here needs no collector.
-    gc.disable()
-    try:
-        checked = check(path, now, before.endpoint_socket, before)
-        changed = checked.policy != before.policy
-        return checked, compile_policy(checked.policy) if changed else None
-    finally:
-        gc.enable()
+    checked = check(path, now, before.endpoint_socket, before)
+    changed = checked.policy != before.policy
+    return checked, compile_policy(checked.policy) if changed else None
 
 
 def build_mesh(

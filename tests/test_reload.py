@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
+import json
 import logging
 from ipaddress import ip_address
 from pathlib import Path
@@ -426,6 +428,32 @@ async def test_reloads_come_one_after_the_other(desk: Desk) -> None:
         for _ in range(5):
             nursery.start_soon(desk.reloader.reload)
     assert desk.generations() == {"config": 1, "identity": 2, "policy": 1}
+
+
+async def test_the_collector_is_kept_from_a_large_policy(desk: Desk) -> None:
+    before = gc.get_freeze_count()
+    desk.allow(FRONTEND, f"{FRONTEND}/2")
+    assert await desk.reloader.reload() == []
+    assert gc.get_freeze_count() == before
+    rules = [
+        {"name": f"r{number}", "action": "allow", "peers": [f"{FRONTEND}/{number}"]}
+        for number in range(2000)
+    ]
+    large = {"default": "deny", "rules": rules}
+    (desk.folder / "policy.yaml").write_text(json.dumps(large))
+    try:
+        assert await desk.reloader.reload() == []
+        assert desk.allows(f"{FRONTEND}/1999")
+        assert gc.get_freeze_count() > before + 2000
+    finally:
+        gc.unfreeze()
+    assert gc.isenabled()
+
+
+async def test_the_collector_is_at_work_after_a_reload_that_failed(desk: Desk) -> None:
+    (desk.folder / "policy.yaml").write_text("default: never")
+    assert await desk.reloader.reload()
+    assert gc.isenabled()
 
 
 # Watching

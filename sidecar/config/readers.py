@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -201,9 +202,11 @@ def listed(each: Reader[T], what: str, empty: str = "") -> Reader[tuple[T, ...]]
 
 def as_set(read_items: Reader[tuple[K, ...]]) -> Reader[frozenset[K]]:
     """Take a list whose order, and what is twice in it, means nothing."""
+    # Rules are many, and most of them name the same ports.
+    made = lru_cache(1024)(frozenset[K])
 
     def read(value: object, _type: object = None) -> frozenset[K]:
-        return frozenset(read_items(value, None))
+        return made(read_items(value, None))
 
     return shaped(read, shape_of(read_items))
 

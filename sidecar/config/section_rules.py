@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.config.model import NameKind, RouteMode
-from sidecar.config.place import Finding, Index, Place, written
+from sidecar.config.place import Finding, Index, written
 from sidecar.config.wording import quoted
 from sidecar.policy.pattern import Unauthenticated
 
@@ -79,11 +79,9 @@ def check_outbound(outbound: Outbound) -> Iterator[Finding]:
 
 def unique_names(names: Iterable[str], key: str) -> Iterator[Finding]:
     """Find the names of a list's items that an earlier item has."""
-    first: dict[str, Place] = {}
+    first: dict[str, int] = {}
     for at, name in enumerate(names):
-        place = (key, Index(at), "name")
-        if name in first:
-            what = f"duplicate name {name!r}, first at {written(first[name])}"
-            yield Finding(place, what)
-        else:
-            first[name] = place
+        if first.setdefault(name, at) != at:
+            place = written((key, Index(first[name]), "name"))
+            what = f"duplicate name {name!r}, first at {place}"
+            yield Finding((key, Index(at), "name"), what)

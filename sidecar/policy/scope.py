@@ -79,24 +79,19 @@ class Sources:
         return found
 
 
-class OneRule:
+class OneRule(Sources):
     """The scope of a single rule. Most peers have just one, so it is kept small."""
 
-    __slots__ = ("_ports", "_sources")
+    __slots__ = ("_ports",)
 
-    def __init__(self, ports: frozenset[int] | None, sources: Sources) -> None:
-        self._ports = ports
-        self._sources = sources
-
-    @property
-    def first(self) -> int:
-        """The rule."""
-        return self._sources.first
+    def __init__(self, rules: Sequence[Rule], number: int) -> None:
+        super().__init__(rules, (number,))
+        self._ports = rules[number].ports
 
     def at(self, port: int) -> Sequence[Sources]:
         """Return from where its rules let a connection come to *port*."""
         if self._ports is None or port in self._ports:
-            return (self._sources,)
+            return (self,)
         return ()
 
 
@@ -146,7 +141,7 @@ class Scopes:
 
     def _scope(self, numbers: tuple[int, ...]) -> Scope:
         if len(numbers) == 1:
-            return OneRule(self._rules[numbers[0]].ports, self._sources_of(numbers))
+            return OneRule(self._rules, numbers[0])
         any_port: list[int] = []
         by_port: dict[int, list[int]] = {}
         for number in numbers:
