@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sidecar.commands.policy_source import (
+    NoConfigMap,
     read_config_maps,
     read_rulebook,
     rulebook_named,
@@ -73,7 +74,11 @@ def _rulebook(arguments: argparse.Namespace) -> Rulebook:
         got = "none" if file is None else "both"
         raise QuestionError([f"expected one of FILE and --manifests, got {got}"])
     if manifests is not None:
-        return rulebook_named(read_config_maps(manifests), arguments.config_map)
+        maps = read_config_maps(manifests)
+        try:
+            return rulebook_named(maps, arguments.config_map)
+        except NoConfigMap as error:
+            raise QuestionError([f"--config-map: {error}"]) from None
     if arguments.config_map is not None:
         raise QuestionError(["--config-map: chooses among --manifests, got none"])
     return read_rulebook(file, arguments.endpoint_socket)

@@ -30,8 +30,8 @@ exit status: 0 allowed (audited, too), 1 denied, 2 the input was wrong
 """
 _TEST: Final = """\
 a file of cases, beside the configuration or the policy that it names:
-  config: sidecar.yaml            # or policy: policy.yaml; without either, the one beside it
-  cases:                          # or config_map: NAMESPACE/NAME, with --manifests
+  config: sidecar.yaml            # or policy: policy.yaml, or, with --manifests,
+  cases:                          # config_map: NAMESPACE/NAME; without any, what is beside it
     - name: the frontend calls the api
       peer: spiffe://example.org/ns/shop/sa/frontend   # or unauthenticated, dns:NAME, ...
       port: 8080

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from sidecar.policytools.rulebook import Rulebook
 
+
+class NoConfigMap(ValueError):
+    """None of the ConfigMaps is meant; the message says which there are."""
+
+
 _LARGEST: Final = 64 * 1024 * 1024
 _PREFIX: Final = "configmap "
 
@@ -29,7 +34,14 @@ def read_rulebook(path: Path, endpoint_socket: str | None) -> Rulebook:
     Raises:
         ConfigError: They will not do; it carries every problem.
     """
-    document = parse_document(read_policy_file(path), str(path))
+    data = read_policy_file(path)
+    try:
+        document = parse_document(data, str(path))
+    except ConfigError:
+        if not _are_manifests(data):
+            raise
+        what = "expected sidecar.yaml or policy.yaml, got manifests of Kubernetes"
+        raise _error(str(path), f"{what} (name them with --manifests)") from None
     return rulebook_of(document, path.parent, endpoint_socket)
 
 
@@ -56,17 +68,24 @@ def rulebook_named(maps: Sequence[ConfigMap], name: str | None) -> Rulebook:
     """Take what decides out of the one that is called *name*; or the only one.
 
     Raises:
-        ConfigError: There is no such ConfigMap, or it will not do.
+        NoConfigMap: There is no such ConfigMap, or which one is not said.
+        ConfigError: It will not do.
     """
     names = [each.name.removeprefix(_PREFIX) for each in maps]
     if name is None and len(maps) > 1:
-        what = f"expected NAMESPACE/NAME of one of {quoted(names)}, got none"
-        raise _error("--config-map", what)
+        raise NoConfigMap(f"expected one of {quoted(names)}, got none")
     found = [each for each, at in zip(maps, names, strict=True) if name in {None, at}]
     if not found:
         what = f"expected one of {quoted(names)}, got {shown(name)}"
-        raise _error("--config-map", f"{what}{suggestion(name, names)}")
+        raise NoConfigMap(f"{what}{suggestion(name, names)}")
     return rulebook_of_config_map(found[0])
+
+
+def _are_manifests(data: bytes) -> bool:
+    try:
+        return bool(find_config_maps(data, ""))
+    except ConfigError:
+        return False
 
 
 def _read_input() -> bytes:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sidecar.commands.policy_source import (
+    NoConfigMap,
     read_config_maps,
     read_rulebook,
     rulebook_named,
@@ -93,16 +94,23 @@ class _Shelf:
         if self._maps is not None and suite.config is None and suite.policy is None:
             name = suite.config_map
             if name not in self._books:
-                self._books[name] = rulebook_named(self._maps, name)
+                try:
+                    self._books[name] = rulebook_named(self._maps, name)
+                except NoConfigMap as error:
+                    raise _no_config_map(reading, str(error)) from None
             return self._books[name]
         if suite.config_map is not None:
             what = "stands among manifests, got none (name them with --manifests)"
-            problem = reading.document.problem(Finding(("config_map",), what))
-            raise ConfigError(str(path), (problem,))
+            raise _no_config_map(reading, what)
         source = path.parent / (suite.config or suite.policy or _beside(path))
         if source not in self._books:
             self._books[source] = read_rulebook(source, self._endpoint_socket)
         return self._books[source]
+
+
+def _no_config_map(reading: SuiteReading, what: str) -> ConfigError:
+    problem = reading.document.problem(Finding(("config_map",), what))
+    return ConfigError(reading.document.source, (problem,))
 
 
 def _beside(path: Path) -> str:

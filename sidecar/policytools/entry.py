@@ -25,7 +25,7 @@ from sidecar.telemetry.labels import Reason
 from sidecar.tls.accepted import accepted_names, not_accepted, unknown_trust_domain
 
 if TYPE_CHECKING:
-    from sidecar.config.model import Config, Identity, Inbound
+    from sidecar.config.model import Config, Identity, Inbound, Listener
     from sidecar.identity.peer import Peer
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -165,14 +165,19 @@ def _astray(inbound: Inbound, port: int) -> list[str]:
     reached = sorted({goal.port for goal in goals if isinstance(goal, Endpoint)})
     if not inbound.listeners:
         return ["inbound has no listeners: no connection comes in"]
-    if ORIGINAL in goals or port in reached:
+    if port in reached:
         return []
-    what = f"no listener leads to port {port}, only to {', '.join(map(str, reached))}"
     for each in inbound.listeners:
-        if each.listen.port == port and isinstance(each.destination, Endpoint):
-            goal = each.destination
-            what = (
-                f"{port} is where a listener listens: the port that counts is that of "
-                f"its destination, {goal} (ask for port {goal.port})"
-            )
-    return [what]
+        if each.listen.port == port:
+            return [_where_it_listens(each)]
+    if ORIGINAL in goals:
+        return []
+    return [f"no listener leads to port {port}, only to {', '.join(map(str, reached))}"]
+
+
+def _where_it_listens(listener: Listener) -> str:
+    goal, port = listener.destination, listener.listen.port
+    what = f"{port} is where a listener listens: the port that counts is that of"
+    if isinstance(goal, Endpoint):
+        return f"{what} its destination, {goal} (ask for port {goal.port})"
+    return f"{what} the application that the caller means"

@@ -106,8 +106,11 @@ def test_what_helm_prints_can_be_asked(
     named = ("--manifests", "all.yaml", "--config-map", "shop/sidecar")
     words = ("--peer", "ns/x/sa/y", "--trust-domain", "example.org", "--port", "1")
     assert explain(*named, *words) == 1
-    out = capsys.readouterr().out
-    assert "spiffe://example.org/ns/x/sa/y" in out
+    assert "spiffe://example.org/ns/x/sa/y" in capsys.readouterr().out
+    named = ("--manifests", "all.yaml", "--config-map", "shop/x")
+    assert explain(*named, *words) == 2
+    said = "--config-map: expected one of 'shop/sidecar', got 'shop/x'"
+    assert said in capsys.readouterr().err
 
 
 def test_a_certificate_that_cannot_be_read_is_one_sentence(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from sidecar.commands.policy_source import (
+    NoConfigMap,
     read_config_maps,
     read_rulebook,
     rulebook_named,
@@ -68,17 +69,31 @@ def test_the_only_config_map_needs_no_name(tmp_path: Path) -> None:
 def test_one_of_several_is_named(tmp_path: Path) -> None:
     maps = config_maps(tmp_path / "all.yaml", SHOP, OTHER)
     assert rulebook_named(maps, "other/sidecar").source == "configmap other/sidecar"
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(NoConfigMap) as error:
         rulebook_named(maps, None)
-    assert problem(error) == (
-        "--config-map: expected NAMESPACE/NAME of one of 'shop/sidecar', "
-        "'other/sidecar', got none"
+    assert str(error.value) == (
+        "expected one of 'shop/sidecar', 'other/sidecar', got none"
     )
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(NoConfigMap) as error:
         rulebook_named(maps, "shop/sidcar")
-    assert problem(error).endswith(
+    assert str(error.value).endswith(
         "got 'shop/sidcar' (did you mean 'shop/sidecar'?)",
     )
+
+
+def test_manifests_in_the_place_of_a_configuration_are_told_where_they_belong(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "all.yaml"
+    for documents in ([SHOP], [SHOP, OTHER]):
+        path.write_text(yaml.safe_dump_all(documents))
+        with pytest.raises(ConfigError, match=r"\(name (it|them) with --manifests\)"):
+            read_rulebook(path, None)
+    for broken in ("a: 1\n---\nb: 1\n", "a: [\n"):
+        path.write_text(broken)
+        with pytest.raises(ConfigError) as error:
+            read_rulebook(path, None)
+        assert "--manifests" not in problem(error)
 
 
 def test_manifests_without_a_configuration_are_a_problem(tmp_path: Path) -> None:

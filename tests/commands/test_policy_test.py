@@ -94,7 +94,10 @@ def test_what_helm_prints_can_be_tried(capsys: pytest.CaptureFixture[str]) -> No
     Path("all.yaml").write_text(yaml.safe_dump_all([shop, other]))
     named = [put(f"{n}.yaml", [PLAIN], config_map=f"{n}/sidecar") for n in "ab"]
     assert run("--manifests", "all.yaml", *named) == 2
-    assert "got 'a/sidecar'" in capsys.readouterr().err
+    said = "  a.yaml:6: config_map: expected one of 'shop/sidecar', 'other/sidecar', "
+    assert f"{said}got 'a/sidecar'" in capsys.readouterr().err
+    assert run("--manifests", "all.yaml", put("c.yaml", [PLAIN])) == 2
+    assert "c.yaml: config_map: expected one of" in capsys.readouterr().err
     named = [
         put(f"{n}.yaml", [PLAIN], config_map=f"{n}/sidecar") for n in ("shop", "other")
     ]

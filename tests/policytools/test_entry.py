@@ -116,6 +116,15 @@ def test_the_port_of_a_listener_is_not_taken_for_that_of_its_destination(
     )
 
 
+def test_a_listener_is_named_beside_one_that_leads_anywhere(config: Config) -> None:
+    (note,) = enter(config, Call(PEER, 8443)).notes
+    assert "(ask for port 8080)" in note
+    assert enter(config, Call(PEER, 15006)).notes == (
+        "15006 is where a listener listens: the port that counts is that of the "
+        "application that the caller means",
+    )
+
+
 def test_where_nothing_listens_nothing_comes_in(config: Config) -> None:
     silent = evolve(config, inbound=evolve(config.inbound, listeners=()))
     notes = enter(silent, Call(PEER, STRICT)).notes
