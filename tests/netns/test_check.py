@@ -437,6 +437,35 @@ def test_processes_of_another_pod_are_none_of_its_business(
                 assert "of this network" in report.said("ok", "user")[0]
 
 
+def test_the_rules_that_another_mesh_has_left_are_called_by_its_name(
+    patient: Namespace, backends: list[Backend]
+) -> None:
+    """A part of what istio-iptables makes; it was in the pod first."""
+    left = (
+        "*nat\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_REDIRECT - [0:0]\n"
+        "-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001\n"
+        "-A OUTPUT -j ISTIO_OUTPUT\n"
+        "-A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN\n"
+        "-A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN\n"
+        "-A ISTIO_OUTPUT -j ISTIO_REDIRECT\nCOMMIT\n"
+    )
+    restore = require(f"iptables-{backends[0]}-restore")
+    patient.run(restore, "--noflush", input=left)
+    said = patient.redirect("apply", "--check", fails=True)
+    assert "come before ours in OUTPUT: `-A OUTPUT -j ISTIO_OUTPUT`" in said
+    assert "remedy: they are Istio's: take the pod out of that mesh" in said
+
+
+def test_an_application_at_a_port_that_is_let_by_for_probes_is_found(
+    captured: Namespace, tmp_path: Path
+) -> None:
+    with somebody(captured, tmp_path, "::", 15020, *as_user("1000")):
+        report = check(captured, "--before-start")
+    assert report.problems() == {("listener", None)}
+    (said,) = report.said("problem", "listener")
+    assert said.startswith("user 1000 listens at [::]:15020, which --health-ports lets")
+
+
 def test_a_packet_that_gets_lost_is_not_taken_for_one_that_left(
     captured: Namespace, backends: list[Backend]
 ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from sidecar.config.model import Endpoint
 from sidecar.redirect.doctor.finding import Check, Finding, Level
 from sidecar.redirect.doctor.sockets import LOOPBACK, listeners_at
-from sidecar.redirect.model import InboundMode
+from sidecar.redirect.model import InboundMode, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +22,11 @@ _problem = partial(Finding, Check.LISTENER, Level.PROBLEM)
 
 
 def judge_listeners(facts: Facts) -> Iterator[Finding]:
-    """Judge both listeners, in each family that the pod has."""
+    """Judge both listeners, in each family that the pod has, and who else is let by."""
     for family in facts.families:
         yield _judge(facts, family, outside=False)
         yield _judge(facts, family, outside=True)
+    yield from _let_by(facts)
 
 
 def _judge(facts: Facts, family: Family, *, outside: bool) -> Finding:
@@ -68,6 +70,27 @@ def _judge(facts: Facts, family: Family, *, outside: bool) -> Finding:
         " say so: --before-start",
         family=family,
     )
+
+
+def _let_by(facts: Facts) -> Iterator[Finding]:
+    """Find who listens at a port that is let by for the sidecar's own probes."""
+    redirect, told = facts.redirect, set[tuple[int, int]]()
+    for each in facts.sockets:
+        port = Ports(each.local.port, each.local.port)
+        if (
+            each.listens
+            and each.uid not in _users(redirect)
+            and not ip_address(each.local.host).is_loopback
+            and any(ports.covers(port) for ports in redirect.health_ports)
+            and (each.uid, each.local.port) not in told
+        ):
+            told.add((each.uid, each.local.port))
+            yield _problem(
+                f"user {each.uid} listens at {each.local}, which --health-ports lets by"
+                " for the sidecar",
+                why="who calls it reaches it without mTLS and without policy",
+                remedy=f"take {port} out of --health-ports, or have it listen elsewhere",
+            )
 
 
 def _users(redirect: Redirect) -> set[int]:

@@ -104,9 +104,16 @@ def _captured(probe: Probe, facts: Facts, port: int, what: str) -> Finding:
     if probe.stood_in and probe.original != probe.target:
         return finding(
             Level.PROBLEM,
-            f"{what}, and the kernel says that it was going to {probe.original}",
+            f"{what}, and "
+            + (
+                f"the kernel says that it was going to {probe.original}"
+                if probe.original
+                else "could not be accepted there, or the kernel does not say where"
+                " it was going"
+            ),
             why="without its destination (SO_ORIGINAL_DST) the sidecar refuses it",
-            remedy="load nf_conntrack and nf_nat on the node",
+            remedy="see that no filter rule drops what is on lo; load nf_conntrack and"
+            " nf_nat on the node",
         )
     return finding(Level.OK, what)
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from sidecar.redirect.render import Owned
 
 APPLY: Final = "run `sidecar redirect apply` with these same options"
+_MESHES: Final = {
+    "ISTIO_": "Istio",
+    "PROXY_INIT_": "Linkerd",
+    "KUMA_": "Kuma",
+    "CONSUL_PROXY_": "Consul",
+}
 _SHOWN: Final = 3
 """How many rules of a kind are named; past that, how many there are."""
 
@@ -118,7 +124,7 @@ def _judge_holder(
             yield _problem(
                 f"rules of others come before ours in {hook}: {listed(ahead)}",
                 why="what they take never meets ours",
-                remedy="move them behind ours, or have whoever made them leave them out",
+                remedy=_leave(ahead),
                 family=family,
             )
     for each in read:
@@ -130,8 +136,10 @@ def _judge_holder(
                     f" {each.tables.backend} ones hold {hook} rules of others:"
                     f" {listed(others)}",
                     why="the kernel asks both, and which is first nobody has chosen",
-                    remedy="use one backend in the pod: --backend, or the image of"
-                    " whoever made the others",
+                    remedy=_leave(others)
+                    if _mesh(others)
+                    else "use one backend in the pod: --backend, or the image of whoever"
+                    " made the others",
                     family=family,
                 )
         for hook in dict.fromkeys(hook for hook, _ in _hooks(asked)):
@@ -143,6 +151,27 @@ def _judge_holder(
                     remedy="leave TCP out of them",
                     family=family,
                 )
+
+
+def _leave(rules: Sequence[str]) -> str:
+    """Say what to do about *rules* of others."""
+    if mesh := _mesh(rules):
+        return (
+            f"they are {mesh}'s: take the pod out of that mesh, and create it anew, as"
+            " its rules stay; two sidecars would call each other"
+        )
+    return "move them behind ours, or have whoever made them leave them out"
+
+
+def _mesh(rules: Sequence[str]) -> str | None:
+    """Tell which other mesh has made *rules*, by the names of its chains."""
+    names = [target(line) or "" for line in rules]
+    found = (
+        mesh
+        for start, mesh in _MESHES.items()
+        if any(name.startswith(start) for name in names)
+    )
+    return next(found, None)
 
 
 def _hooks(owned: Owned) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from sidecar.redirect.doctor.finding import Level
 from sidecar.redirect.doctor.judge_listeners import judge_listeners
-from sidecar.redirect.model import Family
+from sidecar.redirect.model import Family, Ports
 from tests.redirect.doctor.pods import HEALTHY, SOCKETS, TPROXY, listener
 
 if TYPE_CHECKING:
@@ -78,3 +78,16 @@ def test_a_listener_that_tproxy_leads_to_in_vain_is_told(
 def test_where_the_kernel_does_not_tell_a_listener_is_taken_as_it_is() -> None:
     facts = evolve(TPROXY, transparent=None)
     assert {each.level for each in judge_listeners(facts)} == {Level.OK}
+
+
+def test_who_listens_where_probes_are_let_by_is_told_once() -> None:
+    stranger = listener("0.0.0.0", 15090, uid=1000), listener("::", 15090, uid=1000)
+    loopback = listener("127.0.0.1", 15090, uid=1001)
+    client = evolve(stranger[0], uid=1002, listens=False)
+    facts = evolve(HEALTHY, sockets=(*SOCKETS, *stranger, loopback, client))
+    assert {each.level for each in judge_listeners(facts)} == {Level.OK}
+    redirect = evolve(facts.redirect, health_ports=(Ports(15020, 15090),))
+    *_, found = judge_listeners(evolve(facts, redirect=redirect))
+    assert (found.level, found.family) == (Level.PROBLEM, None)
+    assert found.what.startswith("user 1000 listens at 0.0.0.0:15090, which --health-p")
+    assert found.remedy.startswith("take 15090 out of --health-ports")

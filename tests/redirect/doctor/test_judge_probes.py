@@ -91,7 +91,12 @@ def test_a_connection_without_its_destination_is_a_problem() -> None:
     made = evolve(ended(Aim.CAPTURED, Fate.ARRIVED, SIDECAR), stood_in=True)
     finding = judge(made)
     assert finding.level is Level.PROBLEM
-    assert "the kernel says that it was going to None" in finding.what
+    assert finding.what.endswith("or the kernel does not say where it was going")
+    assert "filter rule" in finding.remedy
+    other = judge(evolve(made, original=SIDECAR))
+    assert other.what.endswith(
+        "and the kernel says that it was going to 127.0.0.1:15001"
+    )
     assert judge(evolve(made, original=made.target)).level is Level.OK
 
 

@@ -193,3 +193,22 @@ def test_rules_of_another_mode_that_were_left_are_told() -> None:
     said = " ".join(each.what for each in problems(facts))
     assert "nothing in PREROUTING leads to SIDECAR_INBOUND" in said
     assert "the rules of SIDECAR_TPROXY are not those of these options: 6" in said
+
+
+@pytest.mark.parametrize(
+    ("chain", "mesh"),
+    [("ISTIO_OUTPUT", "Istio"), ("PROXY_INIT_OUTPUT", "Linkerd")],
+)
+def test_the_rules_of_another_mesh_are_called_by_its_name(
+    chain: str, mesh: str
+) -> None:
+    jump = f"-A OUTPUT -j {chain}\n"
+    taker = f"-A {chain} -j REDIRECT --to-ports 15001\n"
+    (ahead,) = problems(with_rules(HEALTHY, JUMP, jump + JUMP + taker))
+    assert ahead.what == f"rules of others come before ours in OUTPUT: `{jump.strip()}`"
+    assert ahead.remedy.startswith(f"they are {mesh}'s: take the pod out of that mesh")
+    other = Tables(Backend.LEGACY, Family.IPV4, f"*nat\n{jump}{taker}COMMIT\n")
+    (beside,) = problems(evolve(HEALTHY, tables=(*HEALTHY.tables, other)))
+    assert beside.remedy == ahead.remedy
+    (unknown,) = problems(with_rules(HEALTHY, JUMP, TAKER + JUMP))
+    assert unknown.remedy.startswith("move them behind ours")
