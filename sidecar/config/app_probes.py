@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from attrs import frozen
 
+from sidecar.config.wording import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -150,7 +152,7 @@ def parse_app_probes(text: str) -> dict[str, AppProbe]:
 def _entry(path: str, entry: object) -> AppProbe:
     if not _ASKED.fullmatch(path):
         raise AppProbesError(
-            f"expected {PREFIX}CONTAINER/PROBE as a path, got {path[:80]!r}"
+            f"expected {PREFIX}CONTAINER/PROBE as a path, got {shown(path)}"
         )
     return _probe(_object(entry, path), path)
 
@@ -225,7 +227,7 @@ def _object(value: object, at: str) -> dict[str, Any]:
 
 def _only(fields: dict[str, Any], known: set[str], at: str) -> None:
     if unknown := sorted(fields.keys() - known):
-        raise AppProbesError(f"{at}: unknown key {unknown[0][:80]!r}")
+        raise AppProbesError(f"{at}: unknown key {shown(unknown[0])}")
 
 
 def _whole(value: object, most: int, at: str) -> int:
@@ -234,7 +236,8 @@ def _whole(value: object, most: int, at: str) -> int:
         or not isinstance(value, int)
         or not (1 <= value <= most)
     ):
-        raise AppProbesError(f"{at}: expected a whole number from 1 to {most}")
+        rule = f"expected a whole number from 1 to {most}, got {shown(value)}"
+        raise AppProbesError(f"{at}: {rule}")
     return value
 
 

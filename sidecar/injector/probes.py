@@ -95,17 +95,19 @@ def _rewrites(
     container: Container, way: tuple[str, ...], probe: Mapping[str, Any], last: str
 ) -> Iterator[Rewrite]:
     place = ".".join([container.place, *way])
-    for kind in HANDLERS:
-        if probe.get(kind) is None:
+    # A tcpSocket of a hook was never performed by any Kubernetes.
+    kinds = ("httpGet",) if "lifecycle" in way else HANDLERS
+    there = [kind for kind in (*kinds, "exec") if probe.get(kind) is not None]
+    if len(there) > 1:
+        raise ProbeError(f"{place}: expected one handler, got {' and '.join(there)}")
+    for kind in there:
+        if kind == "exec":
             continue
         original = probe[kind]
         if not isinstance(original, dict):
             raise ProbeError(
                 f"{place}.{kind}: expected a mapping, got {shown(original)}"
             )
-        if "lifecycle" in way and kind != "httpGet":
-            # A tcpSocket of a hook was never performed by any Kubernetes.
-            continue
         seconds = _HOOK_SECONDS if "lifecycle" in way else probe.get("timeoutSeconds")
         asked = f"{PREFIX}{container.name}/{last}"
         app_probe = AppProbe(_handler(container, kind, original, place), seconds or 1)
@@ -114,7 +116,8 @@ def _rewrites(
             # What is too much for one is too much for all, and is said there.
             parse_app_probes(text if len(text) <= LARGEST else "")
         except ValueError as error:
-            raise ProbeError(f"{place}.{kind}: {error}") from None
+            what = str(error).removeprefix(f"{asked}: ").removeprefix(f"{kind}: ")
+            raise ProbeError(f"{place}.{kind}: {what}") from None
         above = ("spec", container.inside, container.at, *way)
         key = "/".join([container.inside, container.name, *way])
         yield Rewrite(key, above, kind, asked, original, app_probe)

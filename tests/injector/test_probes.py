@@ -112,19 +112,30 @@ def test_a_hook_by_tcp_does_nothing_and_is_left_alone() -> None:
         ({"tcpSocket": {}}, "livenessProbe.tcpSocket.port: no port of that container"),
         ({"grpc": {"port": True}}, "livenessProbe.grpc.port: no port"),
         ({"tcpSocket": {"port": "strange"}}, "tcpSocket.port: no port"),
-        ({"tcpSocket": {"port": 70000}}, "expected a whole number from 1 to 65535"),
+        (
+            {"tcpSocket": {"port": 70000}},
+            "livenessProbe.tcpSocket: port: expected a whole number from 1 to 65535, got 70000",
+        ),
+        (
+            {"tcpSocket": {"port": 1}, "httpGet": {"port": 2}},
+            "livenessProbe: expected one handler, got httpGet and tcpSocket",
+        ),
+        (
+            {"exec": {"command": ["true"]}, "httpGet": {"port": 2}},
+            "livenessProbe: expected one handler, got httpGet and exec",
+        ),
         ({"httpGet": {"port": 1, "httpHeaders": 1}}, "httpHeaders: expected a list"),
         ({"httpGet": {"port": 1, "httpHeaders": [1]}}, "httpHeaders: expected a list"),
         ({"httpGet": {"port": 1, "httpHeaders": [{}]}}, "the name of a header"),
         ({"httpGet": {"port": 1, "scheme": "FTP"}}, "expected HTTP or HTTPS"),
-        ({"tcpSocket": {"port": 1, "host": 7}}, "tcpSocket: /app-health/web/livez"),
+        ({"tcpSocket": {"port": 1, "host": 7}}, "tcpSocket: host: expected text"),
         ({"tcpSocket": {"port": 1}, "timeoutSeconds": "x"}, "expected a whole number"),
     ],
 )
 def test_a_probe_that_cannot_work_is_refused(probe: dict[str, Any], what: str) -> None:
     with pytest.raises(ProbeError) as error:
         rewrites(livenessProbe=probe)
-    assert str(error.value).startswith("spec.containers[web].livenessProbe.")
+    assert str(error.value).startswith("spec.containers[web].livenessProbe")
     assert what in str(error.value)
 
 
