@@ -202,7 +202,16 @@ class Engine:
                 await self._somebody_leaves.park()
             await trio.sleep(_LOOK_SECONDS)
             now = time.monotonic()
-            self._leaving = [each for each in self._leaving if not each.look(now)]
+            self._leaving = [
+                each for each in self._leaving if not self._gone(each, now)
+            ]
+
+    def _gone(self, leaving: Leaving, now: float) -> bool:
+        try:
+            return leaving.look(now)
+        except Exception:  # noqa: BLE001 - a bug costs one connection
+            self._give_up([leaving.flow])
+            return True
 
     def close(self) -> None:
         """Give back the epoll descriptor."""

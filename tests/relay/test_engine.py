@@ -14,6 +14,7 @@ import trio.testing
 
 from sidecar.relay.engine import Engine
 from sidecar.relay.flow import LARGE_READ, Ending
+from sidecar.relay.leaving import Leaving
 from sidecar.relay.plain_flow import PlainFlow
 from sidecar.telemetry.labels import Outcome
 from tests.relay.relaying import (
@@ -348,6 +349,29 @@ async def test_a_bug_costs_one_connection_and_is_logged(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ZeroDivisionError)
+    caplog.clear()
+
+
+class BuggyLeaving(Leaving):
+    """Is not over at once, and fails when it is looked at again."""
+
+    def begin(self, now: float) -> bool:
+        return False
+
+    def look(self, now: float) -> bool:
+        raise ZeroDivisionError
+
+
+async def test_a_bug_while_one_leaves_costs_one_connection_and_is_logged(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    bystander, carried = relay.open(Kind.PLAIN), await relay.parked()
+    flow = carried.flow
+    end = Ending(Outcome.TRUNCATED)
+    assert not relay.engine.see_off(BuggyLeaving(flow, end, flow.upstream, ()))
+    assert await carried.ending() == Ending(Outcome.INTERNAL_ERROR)
+    assert await works(bystander)
+    assert len(caplog.records) == 1
     caplog.clear()
 
 
