@@ -31,6 +31,7 @@ def _describe(connection: Connection, now: float) -> dict[str, Any]:
         "destination": connection.destination,
         "upstream": None if connection.upstream is None else str(connection.upstream),
         "peer": connection.peer,
+        "identity": connection.identity,
         "rule": connection.rule,
         "generation": connection.generation or None,
         "received": None if flow is None else flow.received,

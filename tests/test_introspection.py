@@ -238,13 +238,14 @@ async def test_a_connection_is_shown_with_what_is_known_of_it() -> None:
                 "destination": str(app.endpoint),
                 "upstream": str(app.endpoint),
                 "peer": spiffe_id("web"),
+                "identity": spiffe_id("api"),
                 "rule": "allowed",
                 "generation": 1,
                 "received": 5,
                 "sent": 5,
             }
             assert shown[sources[1]] == known
-            started = ("direction", "destination", "generation")
+            started = ("direction", "destination", "identity", "generation")
             assert shown[sources[0]] == {
                 **{key: known[key] for key in started},
                 "source": sources[0],

@@ -46,7 +46,7 @@ class Connection:
     """Who is at the other end of the mesh; None where nobody has proved it."""
     session: TlsSession | None = None
     identity: Peer | None = None
-    """Who we are to that peer, of all that we may be; None without TLS."""
+    """Who we are to that peer, of all that we may be; None without a handshake."""
     rule: str | None = None
     decision: Verdict | None = None
     reason: Reason = Reason.OK

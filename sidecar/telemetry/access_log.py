@@ -31,6 +31,7 @@ class AccessRecord:
         outcome: How it ended.
         reason: How its handshake ended.
         peer: The name that the other side of the TLS connection proved.
+        identity: Which name of our own its handshake was done with.
         source: Who opened it.
         destination: Where it was going.
         upstream: Where it was carried to.
@@ -50,6 +51,7 @@ class AccessRecord:
     outcome: Outcome | None = None
     reason: Reason | None = None
     peer: str | None = None
+    identity: str | None = None
     source: str | None = None
     destination: str | None = None
     upstream: str | None = None

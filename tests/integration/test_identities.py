@@ -212,10 +212,12 @@ def test_a_route_may_call_under_another_name(
             "routes": routes,
         }
         source = {**files(town), **identity(town.folder, FRONTEND, town.authority)}
-        with town.client(ports[0], identity=source, outbound=outbound):
+        with town.client(ports[0], identity=source, outbound=outbound) as calling:
             assert [answers(door) for door in doors] == [False, True]
-        peers = [each["peer"] for each in server.wait_for_records(2)]
-        assert peers == [FRONTEND, BILLING]
+            shown = [each["identity"] for each in calling.wait_for_records(2)]
+        seen = server.wait_for_records(2)
+        assert [each["peer"] for each in seen] == shown == [FRONTEND, BILLING]
+        assert [each["identity"] for each in seen] == [API, API]
 
 
 def answers(port: int) -> bool:

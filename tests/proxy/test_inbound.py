@@ -79,6 +79,7 @@ async def test_an_allowed_peer_reaches_the_application() -> None:
         "outcome": "completed",
         "reason": "ok",
         "peer": "spiffe://example.org/ns/shop/sa/web",
+        "identity": "spiffe://example.org/ns/shop/sa/api",
         "destination": str(app.endpoint),
         "upstream": str(app.endpoint),
         "rule": "allowed",

@@ -132,6 +132,7 @@ async def test_the_right_peer_is_spoken_to_in_tls() -> None:
         "outcome": "completed",
         "reason": "ok",
         "peer": spiffe_id("db"),
+        "identity": spiffe_id("web"),
         "destination": str(server.endpoint),
         "upstream": str(server.endpoint),
         "rule": "db",

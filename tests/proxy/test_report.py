@@ -164,6 +164,7 @@ async def test_what_is_known_is_told() -> None:
     told.destination = Endpoint("api.shop.svc", 8443)
     told.upstream = Endpoint("10.0.0.1", 8443)
     told.peer = svid("web").name
+    told.identity = svid("billing").name
     told.rule = "front"
     told.decision = Verdict.AUDIT
     told.generation = 3
@@ -173,6 +174,7 @@ async def test_what_is_known_is_told() -> None:
         "destination": "api.shop.svc:8443",
         "upstream": "10.0.0.1:8443",
         "peer": "spiffe://example.org/ns/shop/sa/web",
+        "identity": "spiffe://example.org/ns/shop/sa/billing",
         "rule": "front",
         "decision": "audit",
         "generation": 3,
