@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,32 @@ def test_the_injector_knows_image_and_cluster(version: str, *, native: bool) -> 
     settings = parse_settings(config_map["data"]["injection.yaml"].encode(), "rendered")
     assert settings.image == "sidecar:0.1.0"
     assert settings.native is native
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("sidecar", "sidecar"),
+        ("my-sidecar", "my-sidecar"),
+        ("mesh", "mesh-sidecar"),
+        ("v1.mesh", "v1-mesh-sidecar"),
+        ("1mesh", "sidecar-1mesh"),
+        ("production-service-mesh-of-the-platform-team-1", None),
+        ("a.production-service-mesh-sidecar-of-all-teams.1", None),
+    ],
+)
+def test_whatever_the_release_is_called_kubernetes_takes_the_names(
+    release: str, name: str | None
+) -> None:
+    rendered = helm("template", release, CHART, "--kube-version", "1.33.0")
+    assert rendered.returncode == 0, rendered.stderr
+    objects = [each for each in yaml.safe_load_all(rendered.stdout) if each]
+    service = find(objects, "Service")["metadata"]["name"]
+    assert re.fullmatch("[a-z][a-z0-9-]{0,61}[a-z0-9]", service)
+    assert service == f"{name}-webhook" or name is None
+    for each in objects:
+        longest = {"CronJob": 52, "Job": 63}.get(each["kind"], 63)
+        assert len(each["metadata"]["name"]) <= longest, each["metadata"]["name"]
 
 
 def test_the_chart_has_the_version_of_the_program() -> None:

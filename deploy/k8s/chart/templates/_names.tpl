@@ -1,9 +1,14 @@
+{{- /*
+What everything is called after. A CronJob may have 52 characters, of which its suffix
+takes 21; a Service has no dot, and begins with a letter.
+*/ -}}
 {{- define "sidecar.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $name := contains .Chart.Name $release | ternary $release (printf "%s-%s" $release .Chart.Name) -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- $name = printf "%s-%s" .Chart.Name $release -}}
 {{- end -}}
+{{- $name | trunc 31 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "sidecar.selector" -}}
