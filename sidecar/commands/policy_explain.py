@@ -6,13 +6,18 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from sidecar.commands.policy_source import (
     NoConfigMap,
     read_config_maps,
     read_rulebook,
+    read_text,
     rulebook_named,
 )
+from sidecar.config.files import UnreadableError
 from sidecar.config.problems import ConfigError
+from sidecar.identity.names import CertificateNames
 from sidecar.policytools.entry import Call
 from sidecar.policytools.inbound import SourceNeeded, every_rule, judge
 from sidecar.policytools.matrix import EVERYTHING, SCREEN, matrix_of
@@ -29,6 +34,7 @@ from sidecar.policytools.question import (
     parse_view,
     parse_way,
 )
+from sidecar.policytools.record import ONE_NAME, asked_by
 from sidecar.policytools.text import explanation_lines
 from sidecar.policytools.values import explanation_value
 from sidecar.policytools.way_text import way_lines, way_value
@@ -95,9 +101,27 @@ def _asked(arguments: argparse.Namespace) -> Question | Way | View:
         to=arguments.to,
         resolve=tuple(arguments.resolve),
     )
+    if arguments.record is not None:
+        asked = _recorded(asked, arguments)
     if arguments.matrix:
         return parse_view(asked)
     return parse_question(asked) if asked.to is None else parse_way(asked)
+
+
+def _recorded(asked: Asked, arguments: argparse.Namespace) -> Asked:
+    others = [*asked.given, *(["--matrix"] if arguments.matrix else [])]
+    # A name may have other addresses now than when the record was written.
+    if problems := [
+        f"{option}: --record says it (remove one of them)"
+        for option in others
+        if option != "--resolve"
+    ]:
+        raise QuestionError(problems)
+    try:
+        data = read_text(arguments.record)
+    except UnreadableError as error:
+        raise QuestionError([f"--record: {arguments.record}: {error}"]) from None
+    return evolve(asked_by(data), resolve=asked.resolve)
 
 
 def _shown(book: Rulebook, call: Call, arguments: argparse.Namespace) -> Call:
@@ -111,7 +135,10 @@ def _shown(book: Rulebook, call: Call, arguments: argparse.Namespace) -> Call:
 
 
 def _explain(book: Rulebook, asked: Question, arguments: argparse.Namespace) -> int:
-    call = _shown(book, Call(asked.peer, asked.port, asked.source), arguments)
+    call = Call(asked.peer, asked.port, asked.source)
+    if arguments.record is not None and isinstance(asked.peer, CertificateNames):
+        call = evolve(call, notes=(ONE_NAME,))
+    call = _shown(book, call, arguments)
     try:
         judgement = judge(book, call)
     except SourceNeeded as error:

@@ -20,6 +20,8 @@ examples:
   sidecar policy explain sidecar.yaml --peer spiffe://example.org/ns/shop/sa/cart --port 8080
   sidecar policy explain policy.yaml --unauthenticated --port 9090 --source 10.0.0.7
   sidecar policy explain sidecar.yaml --matrix
+  kubectl logs deploy/api -c sidecar | grep '"denied"' | sidecar policy explain \\
+      sidecar.yaml --record -
   sidecar policy explain sidecar.yaml --certificate cart.crt --port 8080 --json
   sidecar policy explain sidecar.yaml --to api.shop.svc:8443 --resolve api.shop.svc=10.0.0.9
   helm template sidecar CHART --values values.yaml | sidecar policy explain \\
@@ -135,6 +137,13 @@ def _add_explain(commands: Commands) -> None:
         default=[],
         metavar="NAME=ADDRESS,...",
         help="the addresses of a host name, as nobody is asked; repeatable",
+    )
+    explain.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="in place of all of these: the last access record of a log; - is standard"
+        " input",
     )
     explain.add_argument(
         "--matrix",

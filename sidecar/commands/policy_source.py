@@ -51,10 +51,9 @@ def read_config_maps(path: Path) -> tuple[ConfigMap, ...]:
     Raises:
         ConfigError: There are none, or the manifests cannot be read.
     """
-    stdin = str(path) == "-"
-    source = "standard input" if stdin else str(path)
+    source = "standard input" if str(path) == "-" else str(path)
     try:
-        data = _read_input() if stdin else read_bounded(path, _LARGEST)
+        data = _read(path)
     except UnreadableError as error:
         raise _error(source, str(error)) from None
     found = find_config_maps(data, source)
@@ -79,6 +78,19 @@ def rulebook_named(maps: Sequence[ConfigMap], name: str | None) -> Rulebook:
         what = f"expected one of {quoted(names)}, got {shown(name)}"
         raise NoConfigMap(f"{what}{suggestion(name, names)}")
     return rulebook_of_config_map(found[0])
+
+
+def read_text(path: Path) -> str:
+    """Read a log; `-` is standard input.
+
+    Raises:
+        UnreadableError: It cannot be read.
+    """
+    return _read(path).decode(errors="replace")
+
+
+def _read(path: Path) -> bytes:
+    return _read_input() if str(path) == "-" else read_bounded(path, _LARGEST)
 
 
 def _are_manifests(data: bytes) -> bool:

@@ -50,6 +50,21 @@ class Asked:
     to: str | None = None
     resolve: tuple[str, ...] = ()
 
+    @property
+    def given(self) -> list[str]:
+        """The options that were given."""
+        values = {
+            "--peer": self.peers,
+            "--unauthenticated": self.unauthenticated,
+            "--certificate": self.certificate,
+            "--trust-domain": self.trust_domain,
+            "--port": self.port,
+            "--source": self.source,
+            "--to": self.to,
+            "--resolve": self.resolve,
+        }
+        return [option for option, value in values.items() if value]
+
 
 @frozen
 class Way:
@@ -110,19 +125,8 @@ def parse_view(asked: Asked) -> View:
     Raises:
         QuestionError: The options cannot be understood. No other exception escapes.
     """
-    problems: list[str] = []
-    for option, given in (
-        ("--peer", asked.peers),
-        ("--unauthenticated", asked.unauthenticated),
-        ("--certificate", asked.certificate),
-        ("--trust-domain", asked.trust_domain),
-        ("--port", asked.port),
-        ("--to", asked.to),
-        ("--resolve", asked.resolve),
-    ):
-        if given:
-            what = "--matrix shows everybody at every port (remove one of them)"
-            problems.append(f"{option}: {what}")
+    why = "--matrix shows everybody at every port (remove one of them)"
+    problems = [f"{option}: {why}" for option in asked.given if option != "--source"]
     source = None if asked.source is None else _source(asked.source, problems)
     if problems:
         raise QuestionError(problems)

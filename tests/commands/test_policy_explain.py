@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,3 +158,34 @@ def test_everybody_at_every_port_is_a_table(capsys: pytest.CaptureFixture[str]) 
     assert len(json.loads(capsys.readouterr().out)["peers"]) == 6
     assert explain("policy.yaml", "--matrix", *PEER) == 2
     assert "--peer: --matrix shows everybody" in capsys.readouterr().err
+
+
+def record(**keys: str) -> str:
+    both = {"direction": "inbound", "source": "10.0.0.7:1", "destination": "[::1]:8080"}
+    return json.dumps({**both, **keys})
+
+
+def test_an_access_record_is_asked_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_text(f"{record(peer=FRONTEND)}\n{record(peer=CART)}\n")
+    assert explain("sidecar.yaml", "--record", "access.log") == 1
+    assert f"\n  peer      {CART}\n" in capsys.readouterr().out
+    piped = io.TextIOWrapper(io.BytesIO(record(peer="dns:a.test").encode()))
+    monkeypatch.setattr(sys, "stdin", piped)
+    assert explain("policy.yaml", "--record", "-") == 1
+    assert "note      a record has one name of a cert" in capsys.readouterr().out
+
+
+def test_a_record_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("policy.yaml", "--record", "absent", "--matrix", *PEER) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--peer: --record says it (remove one of them)",
+        "--port: --record says it (remove one of them)",
+        "--matrix: --record says it (remove one of them)",
+    ]
+    assert explain("policy.yaml", "--record", "absent") == 2
+    assert capsys.readouterr().err == "--record: absent: no such file\n"
