@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -140,6 +142,7 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     found = _tables(environ, settings.lock_seconds)
     interfaces = backend.ipv6_addresses(_read(Path("/proc/self/net/if_inet6")))
     routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
+    _take_back_at_sigterm()
     with exclusive(settings.lock_seconds):
         said = apply.apply(
             settings.redirect, found, settings.backend, interfaces, routes
@@ -149,6 +152,15 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         path = environ.get("PATH", DEFAULT_PATH)
         return redirect_check.check_applied(settings.redirect, path)
     return 0
+
+
+def _take_back_at_sigterm() -> None:
+    """Have a container that is told to end do as Ctrl-C does: take back what it began.
+
+    The first process of a container would not even hear of it (pid_namespaces(7)).
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _show(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -165,6 +177,7 @@ def _remove(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     seconds = parse_lock_seconds(vars(arguments), environ)
     found = _tables(environ, seconds)
     routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
+    _take_back_at_sigterm()
     with exclusive(seconds):
         said = apply.remove(found, routes)
     print("\n".join(said))

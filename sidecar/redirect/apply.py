@@ -10,8 +10,8 @@ from attrs import frozen
 from sidecar.redirect.backend import NoTables, RedirectError
 from sidecar.redirect.iproute import turns
 from sidecar.redirect.model import Backend, Family
-from sidecar.redirect.render import NOTHING, Owned, transitions, wanted
-from sidecar.redirect.routing import Routing, wanted_routing
+from sidecar.redirect.render import NOTHING, TPROXY, Owned, transitions, wanted
+from sidecar.redirect.routing import TABLE, Routing, wanted_routing
 from sidecar.redirect.saved import Saved, parse_saved
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def apply(
         ]
         try:
             notes = _carry_out(changes, ipv6_interfaces, routing)
+            notes += _left(changes, routes)
         except RedirectError as error:
             refusals.append(error)
         else:
@@ -115,7 +116,19 @@ def remove(
         raise RedirectError("; ".join(_refusals(surveys)))
     changes = [Change(each, NOTHING) for each in readable if each.owned]
     routing = turns(routes, Routing())
-    return _carry_out(changes, (), routing) or ["nothing to remove"]
+    said = _carry_out(changes, (), routing) + _left(changes, routes)
+    return said or ["nothing to remove"]
+
+
+def _left(changes: Sequence[Change], routes: Sequence[Routes]) -> list[str]:
+    """Say what may be left of TPROXY where there is no `ip` to take it away."""
+    gone = any(
+        TPROXY in each.where.owned.chains and TPROXY not in each.after.chains
+        for each in changes
+    )
+    if routes or not gone:
+        return []
+    return [f"the routing of answers stays, table {TABLE}: ip is not on the PATH"]
 
 
 def _survey(pair: tuple[Tables, Tables]) -> tuple[Surveyed, Surveyed]:
@@ -233,8 +246,9 @@ def _make(change: Change) -> None:
         for table, text in transitions(before, change.after).items():
             tables.write(text)
             done.append(table)
-    except RedirectError as error:
-        if failures := _write_back(change, done):
+    except BaseException as error:  # somebody may have lost patience, too
+        failures = _write_back(change, done)
+        if failures and isinstance(error, RedirectError):
             raise RedirectError("; ".join([str(error), *failures])) from None
         raise
 

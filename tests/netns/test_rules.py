@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from sidecar.redirect.exclusive import NAME
 from tests.redirect import cases
+from tests.support.deadlines import eventually
 from tests.support.processes import ROOT
 from tests.support.programs import require
 
@@ -292,3 +294,21 @@ def test_without_ipv6_on_loopback_tproxy_is_refused_in_one_sentence(
     assert said.count("ip -6 route add") == 1
     assert said.endswith(": bring lo up, and set net.ipv6.conf.lo.disable_ipv6 to 0\n")
     assert "133" not in space.run("ip", "route", "show", "table", "all")
+
+
+def test_what_is_told_to_end_takes_back_what_it_began(
+    space: Namespace, backend: Backend, tmp_path: Path
+) -> None:
+    before = only_rules(space.rules(backend))
+    broken = f"ip6tables-{backend}-restore"
+    environ = programs_but(tmp_path, broken, backend)
+    stalled = f"#!/bin/sh\n: > {tmp_path}/asked\nexec /usr/bin/tail -f /dev/null\n"
+    (tmp_path / broken).write_text(stalled)
+    command = (sys.executable, "-m", "sidecar", "redirect", "apply")
+    words = space.command(*command, "--backend", backend)
+    with subprocess.Popen(words, cwd=ROOT, env=environ) as process:
+        eventually((tmp_path / "asked").exists, "the second family is being written")
+        assert "SIDECAR_OUTBOUND" in space.rules(backend)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1
+    assert only_rules(space.rules(backend)) == before

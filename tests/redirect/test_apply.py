@@ -291,3 +291,35 @@ def test_what_of_a_table_cannot_be_put_back_is_said() -> None:
     jammed = Jammed(ipv4.backend, ipv4.family)
     with pytest.raises(RedirectError, match="the rules of ipv4 stay changed"):
         apply(TPROXY, [(jammed, found[0][1])], None, (), routes)
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_whoever_loses_patience_leaves_everything_as_it_was(writes: int) -> None:
+    """Four tables are written; the signal comes before one of them."""
+    found, routes = kernel(Backend.NFT), both()
+    budget = [writes]
+
+    class Interrupted(MemoryTables):
+        def write(self, text: str) -> None:
+            budget[0] -= 1
+            if budget[0] == -1:
+                raise KeyboardInterrupt
+            super().write(text)
+
+    pair = [Interrupted(each.backend, each.family) for each in found[0]]
+    with pytest.raises(KeyboardInterrupt):
+        apply(TPROXY, [(pair[0], pair[1])], None, (), routes)
+    assert not any(parse_saved(each.read()).owned for each in pair)
+    assert not any(each.lines for each in routes)
+
+
+def test_without_ip_what_stays_of_tproxy_is_said() -> None:
+    found, routes = kernel(Backend.NFT), both()
+    left = "the routing of answers stays, table 133: ip is not on the PATH"
+    through(found, routes, TPROXY)
+    assert put(found)[-1] == left
+    assert left not in put(found)
+    through(found, routes, TPROXY)
+    assert remove(pairs(found))[-1] == left
+    assert remove(pairs(found)) == ["nothing to remove"]
+    assert remove(pairs(found), routes)[-1] == "ipv6: the routing of answers removed"
