@@ -142,6 +142,13 @@ def _apply(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     found = _tables(environ, settings.lock_seconds)
     interfaces = backend.ipv6_addresses(_read(Path("/proc/self/net/if_inet6")))
     routes = iproute.find_routes(environ.get("PATH", DEFAULT_PATH))
+    redirect = settings.redirect
+    for option, number in (
+        ("--proxy-uid", redirect.proxy_uid),
+        ("--proxy-gid", redirect.proxy_gid),
+    ):
+        id_map = _read(Path(f"/proc/self/{option.removeprefix('--proxy-')}_map"))
+        backend.check_mapped(option, number, id_map)
     _take_back_at_sigterm()
     with exclusive(settings.lock_seconds):
         said = apply.apply(

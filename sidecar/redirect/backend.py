@@ -175,6 +175,25 @@ def check_permission(process_status: str) -> None:
         )
 
 
+def check_mapped(option: str, number: int, id_map: str) -> None:
+    """Read ``/proc/self/uid_map`` or ``gid_map``, and see that *number* is there.
+
+    The kernel takes no rule for a user or group that is not (user_namespaces(7)), and
+    says no more than "Invalid argument". An empty map, which is none, says nothing.
+
+    Raises:
+        RedirectError: It is not.
+    """
+    lines = [line.split() for line in id_map.splitlines()]
+    ranges = [(int(first), int(count)) for first, _, count in lines]
+    if ranges and not any(first <= number < first + count for first, count in ranges):
+        raise RedirectError(
+            f"{option}: {number} is not mapped in this user namespace"
+            f" (/proc/self/{'g' if 'gid' in option else 'u'}id_map): map it, or name"
+            " one that is"
+        )
+
+
 def ipv6_addresses(if_inet6: str) -> tuple[str, ...]:
     """Read ``/proc/net/if_inet6``: the interfaces that have an IPv6 address.
 

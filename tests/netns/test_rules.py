@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar.redirect.exclusive import NAME
+from tests.netns.pods import need_root, run
 from tests.redirect import cases
 from tests.support.deadlines import eventually
 from tests.support.processes import ROOT
@@ -312,3 +313,15 @@ def test_what_is_told_to_end_takes_back_what_it_began(
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 1
     assert only_rules(space.rules(backend)) == before
+
+
+def test_in_a_user_namespace_without_the_sidecar_s_user_it_says_so() -> None:
+    """As root of a namespace that has no other user."""
+    need_root()
+    own = ("--user", "--map-root-user", "--net")
+    command = (sys.executable, "-m", "sidecar", "redirect", "apply")
+    said = run(require("unshare"), *own, *command, fails=True)
+    assert said == (
+        "sidecar redirect: --proxy-uid: 1337 is not mapped in this user namespace"
+        " (/proc/self/uid_map): map it, or name one that is\n"
+    )

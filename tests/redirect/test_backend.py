@@ -9,6 +9,7 @@ from sidecar.redirect.backend import (
     NoTables,
     Programs,
     RedirectError,
+    check_mapped,
     check_permission,
     find_tables,
     ipv6_addresses,
@@ -140,3 +141,28 @@ def test_addresses_of_the_loopback_interface_do_not_count() -> None:
     eth = "fe80000000000000a8c92bfffe6f1a2b 02 40 20 80     eth0\n"
     assert ipv6_addresses("") == ipv6_addresses(lo) == ()
     assert ipv6_addresses(lo + eth + eth) == ("eth0",)
+
+
+EVERYBODY = "         0          0 4294967295\n"
+SOME = "         0     100000      65536\n     70000      70000          1\n"
+
+
+def test_who_is_mapped_may_be_named_in_a_rule() -> None:
+    for number, id_map in (
+        (1337, EVERYBODY),
+        (4294967294, EVERYBODY),
+        (65535, SOME),
+        (70000, SOME),
+        (1337, ""),
+    ):
+        check_mapped("--proxy-uid", number, id_map)
+
+
+@pytest.mark.parametrize("number", [65536, 69999, 70001])
+def test_who_is_not_mapped_is_told(number: int) -> None:
+    with pytest.raises(RedirectError) as failed:
+        check_mapped("--proxy-gid", number, SOME)
+    assert str(failed.value) == (
+        f"--proxy-gid: {number} is not mapped in this user namespace"
+        " (/proc/self/gid_map): map it, or name one that is"
+    )
