@@ -6,6 +6,7 @@ Their arguments are in `inject_parser`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -144,8 +145,28 @@ def _write(path: Path | None, text: str) -> int:
         sys.stdout.buffer.write(data)
         return 0
     try:
-        path.write_bytes(data)
+        _replace(path, data)
     except OSError as error:
         print(f"{path}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write all of it or leave what is there, which may be what went in.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)  # a pipe, or a terminal
+        return
+    path = path.resolve()
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        if path.exists():
+            draft.chmod(path.stat().st_mode)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,29 @@ def test_a_place_that_cannot_be_written_is_a_failure(
     assert capfd.readouterr().err.endswith(
         "no/such/folder: No such file or directory\n"
     )
+
+
+def test_a_file_can_be_written_where_it_was_read(folder: Path) -> None:
+    pod = folder / "pod.yaml"
+    pod.chmod(0o640)
+    (folder / "link.yaml").symlink_to("pod.yaml")
+    assert inject("-o", "link.yaml", "link.yaml") == 0
+    assert (folder / "link.yaml").is_symlink()
+    assert pod.stat().st_mode & 0o777 == 0o640
+    assert cli.main(["uninject", "-o", "pod.yaml", "pod.yaml"]) == 0
+    assert pod.read_text() == POD
+    assert cli.main(["uninject", "-o", "/dev/null", "pod.yaml"]) == 0
+
+
+def test_a_full_disk_does_not_cost_what_went_in(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        assert inject("-o", "pod.yaml", "pod.yaml") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capfd.readouterr().err.endswith("pod.yaml: File too large\n")
+    assert (folder / "pod.yaml").read_text() == POD
+    assert [*folder.glob(".pod*")] == []
