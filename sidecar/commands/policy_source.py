@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,15 @@ def read_rulebook(path: Path, endpoint_socket: str | None) -> Rulebook:
         ConfigError: They will not do; it carries every problem.
     """
     data = read_policy_file(path)
+    # The collector would go through a large policy again and again while it grows.
+    gc.disable()
+    try:
+        return _rulebook(data, path, endpoint_socket)
+    finally:
+        gc.enable()
+
+
+def _rulebook(data: bytes, path: Path, endpoint_socket: str | None) -> Rulebook:
     try:
         document = parse_document(data, str(path))
     except ConfigError:

@@ -56,10 +56,16 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(trial_value(trials), indent=2))
     else:
         print("\n".join(trial_lines(trials)))
-    holds = not any(trial.failed for trial in trials)
-    if arguments.require_coverage:
-        holds &= not any(undecided(book, trials) for book in books_of(trials))
-    return 0 if holds else 1
+    if any(trial.failed for trial in trials):
+        return 1
+    if arguments.require_coverage and _uncovered(trials):
+        print("--require-coverage: every rule has to decide a case", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _uncovered(trials: list[Trial]) -> bool:
+    return any(undecided(book, trials) for book in books_of(trials))
 
 
 def _written(path: Path, trials: list[Trial]) -> bool:

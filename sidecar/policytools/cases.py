@@ -19,6 +19,7 @@ from sidecar.config.structure import reader_of
 from sidecar.config.wording import shown
 from sidecar.policy.evaluate import Verdict
 from sidecar.policytools.peer_text import PeerTextError, parse_peer
+from sidecar.policytools.rulebook import DECIDING
 from sidecar.telemetry.labels import Reason
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def suite_of(document: Document) -> SuiteReading:
         ConfigError: It breaks rules; it carries every problem.
     """
     findings = [*document.findings]
+    if "cases" not in document.root and document.root.keys() & DECIDING:
+        what = "expected a file of cases, got what decides them (see --help)"
+        raise ConfigError(document.source, (document.problem(Finding((), what)),))
     try:
         suite = _READ_SUITE(document.root, None)
     except Invalid as error:

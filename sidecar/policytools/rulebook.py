@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 NOWHERE: Final = (4, 0)
 """Stands for the source, as rules compare it, where none asks for one."""
 
-_MANIFEST: Final = {"apiVersion", "kind"}
+DECIDING: Final = frozenset({"rules", "default", "identity", "inbound", "outbound"})
+"""Keys by which a file that decides is known from others."""
+
+_OTHERS: Final = {
+    "kind": "a manifest of Kubernetes (name it with --manifests)",
+    "cases": "a file of cases (try them: sidecar policy test)",
+}
+"""What is easily taken for one of them, by a key that it has."""
 
 
 @frozen(eq=False)
@@ -117,10 +124,12 @@ def rulebook_of(
             every problem.
     """
     keys = document.root.keys()
-    if keys & _MANIFEST and not keys & SECTIONS.keys():
-        what = "expected sidecar.yaml or policy.yaml, got a manifest of Kubernetes"
-        problem = document.problem(Finding((), f"{what} (name it with --manifests)"))
-        raise ConfigError(document.source, (problem,))
+    if not keys & DECIDING:
+        for other, got in _OTHERS.items():
+            if other in keys:
+                what = f"expected sidecar.yaml or policy.yaml, got {got}"
+                problem = document.problem(Finding((), what))
+                raise ConfigError(document.source, (problem,))
     if not keys & SECTIONS.keys():
         reading = policy_of(document, frozenset(NameKind))
         return _ruled(document.source, None, reading)

@@ -68,13 +68,17 @@ def test_what_decides_is_named_from_where_the_cases_are(
     assert f"\ncases/../{name}: 1 of 4 rules" in capsys.readouterr().out
 
 
-def test_a_rule_that_decides_no_case_fails_only_where_that_is_asked() -> None:
+def test_a_rule_that_decides_no_case_fails_only_where_that_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     rule = {"name": "r", "action": "allow", "peers": [FRONTEND, CART]}
     Path("policy.yaml").write_text(yaml.safe_dump({"rules": [rule]}))
     only_default = put("a.yaml", [PLAIN], policy="policy.yaml")
     by_rule = put("b.yaml", [GOOD], policy="policy.yaml")
     assert run(only_default) == 0
     assert run("--require-coverage", only_default) == 1
+    said = "--require-coverage: every rule has to decide a case\n"
+    assert capsys.readouterr().err == said
     assert run("--require-coverage", only_default, by_rule) == 0
 
 

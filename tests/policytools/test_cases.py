@@ -114,6 +114,12 @@ def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
     assert any(said in each for each in problems(text))
 
 
+@pytest.mark.parametrize("text", ["default: deny", "rules: []", "inbound: {}"])
+def test_what_decides_is_no_file_of_cases(text: str) -> None:
+    (found,) = problems(text)
+    assert "expected a file of cases, got what decides them (see --help)" in found
+
+
 def test_all_problems_come_at_once() -> None:
     assert len(problems(with_case("port: 0\nexpect: x\npeer: 1\nrule: ''"))) == 4
 

@@ -100,6 +100,13 @@ def test_a_manifest_is_told_where_it_belongs() -> None:
     assert "got a manifest of Kubernetes (name it with --manifests)" in found
 
 
+def test_cases_are_told_what_tries_them() -> None:
+    for text in ("cases: []\n", "policy: x\ncases: []\n"):
+        (found,) = problems(text)
+        assert "got a file of cases (try them: sidecar policy test)" in found
+    assert "unknown key 'cases'" in problems("default: deny\ncases: []\n")[0]
+
+
 def test_a_config_map_is_a_rulebook_as_its_files_are(tmp_path: Path) -> None:
     document = of_files(tmp_path).policy
     text = "".join(
