@@ -107,6 +107,12 @@ def test_cases_are_told_what_tries_them() -> None:
     assert "unknown key 'cases'" in problems("default: deny\ncases: []\n")[0]
 
 
+def test_what_is_like_nothing_is_read_as_a_policy() -> None:
+    assert problems("rulse: []") == [
+        "x.yaml:1: rulse: unknown key 'rulse' (did you mean 'rules'?)"
+    ]
+
+
 def test_a_config_map_is_a_rulebook_as_its_files_are(tmp_path: Path) -> None:
     document = of_files(tmp_path).policy
     text = "".join(
