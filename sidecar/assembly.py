@@ -129,9 +129,9 @@ def build_mesh(
         access_log=access_log,
         inbound_gate=HandshakeGate(config.limits.handshakes, strangers=True),
         outbound_gate=HandshakeGate(config.limits.handshakes, strangers=False),
-        slots=Places(config.limits.connections),
+        slots=Places(0),
     )
-    metrics.connections_limited(config.limits.connections)
+    mesh.resize(config.limits)
     if checked.material is not None:
         mesh.identified.set()
     return mesh

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field
 
+from sidecar.net.descriptors import room_for
 from sidecar.proxy.connection import ConnectionTable, Generations
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from sidecar.telemetry.access_log import AccessLog
     from sidecar.telemetry.metrics import Metrics
     from sidecar.tls.credentials import Credentials
+
+_LOG = logging.getLogger(__name__)
+
+_NEARLY: Final = 0.9  # a few less are not worth a word
 
 
 @define(eq=False)
@@ -56,8 +62,15 @@ class Mesh:
 
     def resize(self, limits: Limits) -> None:
         """Hold what is shared to other *limits*; nothing that is open ends for it."""
-        self.slots.resize(limits.connections)
-        self.metrics.connections_limited(limits.connections)
+        listeners = *self.config.inbound.listeners, *self.config.outbound.listeners
+        room = room_for(limits.connections, len(listeners))
+        if room < _NEARLY * limits.connections:
+            _LOG.warning(
+                "not enough open files for limits.connections",
+                extra={"limit": limits.connections, "connections": room},
+            )
+        self.slots.resize(room)
+        self.metrics.connections_limited(room)
         self.inbound_gate.resize(limits.handshakes)
         self.outbound_gate.resize(limits.handshakes)
         self.engine.cut_idle(limits.idle_seconds)

@@ -45,7 +45,8 @@ NAMES = {
 @pytest.fixture
 def api(town: Town, application: Application) -> Iterator[Sidecar]:
     inbound = {"ports": {application.port + 1: {"mode": "permissive"}}}
-    with town.server(application.port, inbound=inbound) as api:
+    limits = {"connections": 500}
+    with town.server(application.port, inbound=inbound, limits=limits) as api:
         yield api
 
 
@@ -110,7 +111,7 @@ def test_every_metric_is_there_before_the_first_connection(
             labels = {"what": what, "result": result}
             assert samples.sum("sidecar_reloads_total", **labels) == 0
     assert samples["sidecar_build_info"] == 1
-    assert samples["sidecar_connections_limit"] == 10_000
+    assert samples["sidecar_connections_limit"] == 500
     assert samples["sidecar_svid_expiry_timestamp_seconds"] > 1e9
     bundle = {"trust_domain": "example.org"}
     assert samples.sum("sidecar_bundle_expiry_timestamp_seconds", **bundle) > 1e9

@@ -313,6 +313,29 @@ def test_a_reader_that_stalls_for_long_costs_records_and_not_memory(
         assert api.stop() == 0
 
 
+def test_with_few_open_files_callers_wait_and_none_is_turned_away(
+    town: Town, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90))"
+    monkeypatch.setattr(Sidecar, "program", started_by(few))
+    anybody = {"default": "allow", "rules": []}
+    open_now = "sidecar_connections_open"
+    disabled = {"mode": "disabled"}
+    with (
+        town.server(application.port, policy=anybody, inbound=disabled) as api,
+        ExitStack() as stack,
+    ):
+        room = api.metrics()["sidecar_connections_limit"]
+        assert 10 <= room <= 20
+        assert "not enough open files for limits.connections" in api.errors()
+        callers = [stack.enter_context(tcp(data_port(api))) for _ in range(60)]
+        eventually(lambda: api.metrics()[open_now] == room, "there is no more room")
+        for caller in callers:
+            caller.sendall(b"GET /orders HTTP/1.0\r\n\r\n")
+            assert read_to_end(caller).endswith(ANSWER)
+            caller.close()
+
+
 def test_it_needs_no_privilege_and_writes_no_file(
     town: Town, application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:

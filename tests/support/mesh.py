@@ -36,6 +36,7 @@ from sidecar.config.model import (
 )
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.net import listen
+from sidecar.net.descriptors import room_for
 from sidecar.policy.model import Action, Policy, Rule
 from sidecar.policy.pattern import parse_pattern
 from sidecar.proxy.report import publish_bytes
@@ -274,7 +275,8 @@ def _check(ended: Running) -> None:
     mesh = ended.mesh
     assert len(mesh.connections) == 0
     assert mesh.engine.flows == set()
-    assert ended.slots.value == mesh.config.limits.connections
+    listeners = len(listeners_of(mesh.config))
+    assert ended.slots.value == room_for(mesh.config.limits.connections, listeners)
     samples = ended.samples()
     assert samples["sidecar_connections_open"] == 0
     for gate in (mesh.inbound_gate, mesh.outbound_gate):
