@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 from sidecar.config.address import AddressError, parse_destination
 from sidecar.config.problems import ConfigError, Problem
 from sidecar.redirect import values
+from sidecar.redirect.backend import RedirectError
 from sidecar.redirect.doctor.diagnosis import diagnose
 from sidecar.redirect.doctor.finding import Check
 from sidecar.redirect.doctor.report import report_lines, report_value
+from sidecar.redirect.exclusive import exclusive
 from sidecar.redirect.gather import Wish, gather
 from sidecar.redirect.options import OptionsError, parse_options
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.model import Endpoint
     from sidecar.redirect.doctor.diagnosis import Diagnosis
-    from sidecar.redirect.doctor.facts import Intent
+    from sidecar.redirect.doctor.facts import Facts, Intent
     from sidecar.redirect.model import Redirect
     from sidecar.redirect.options import Settings
 
@@ -117,7 +119,11 @@ def main(arguments: argparse.Namespace) -> int:
     path = environ.get("PATH", DEFAULT_PATH)
     before_start = arguments.before_start
     wish = Wish(settings.redirect, services, intent, path, seconds, before_start)
-    diagnosis = diagnose(gather(wish), arguments.ignore)
+    try:
+        diagnosis = diagnose(_look(wish), arguments.ignore)
+    except RedirectError as error:
+        print(f"sidecar redirect: {error}", file=sys.stderr)
+        return 1
     if arguments.json:
         print(json.dumps(report_value(diagnosis), indent=2))
         return 1 if diagnosis.problems else 0
@@ -129,9 +135,24 @@ def check_applied(redirect: Redirect, path: str) -> int:
 
     No service is called: what is balanced is no fault of the rules, and who starts the
     pod may have reasons not to look at that.
+
+    Raises:
+        RedirectError: Another check is under way, and does not end.
     """
     wish = Wish(redirect, (), None, path, _APPLIED_SECONDS, before_start=True)
-    return _print(diagnose(gather(wish)))
+    return _print(diagnose(_look(wish)))
+
+
+def _look(wish: Wish) -> Facts:
+    """Look at the pod; alone, where we listen in the sidecar's place.
+
+    Raises:
+        RedirectError: Others do so, and have not ended in time.
+    """
+    if not wish.before_start:
+        return gather(wish)
+    with exclusive(wish.seconds):
+        return gather(wish)
 
 
 def _print(diagnosis: Diagnosis) -> int:

@@ -1,6 +1,7 @@
-"""One at a time: who changes the rules of a network, or reads them in order to.
+"""One at a time: who changes the rules of a network, or listens in the sidecar's place.
 
-Two that do so at once both find nothing there, and both add the jumps. The lock is a
+Two applies at once both find nothing there, and both add the jumps; two checks take one
+another for somebody who has the sidecar's port. The lock is a
 name among the abstract Unix sockets, which every network namespace has for itself
 (unix(7), network_namespaces(7)): no file has to be writable for it, and the kernel lets
 it go with whoever held it, however that ended.
@@ -46,9 +47,9 @@ def exclusive(seconds: float) -> Iterator[None]:
                     ) from None
             if time.monotonic() >= ends:
                 raise RedirectError(
-                    "another `sidecar redirect` changes the rules of this network, and"
-                    f" has not ended in {seconds:g} seconds: wait longer,"
-                    " --lock-seconds"
+                    "another `sidecar redirect` is at work in this network, and has"
+                    f" not ended in {seconds:g} seconds: wait longer, --lock-seconds"
+                    " or --timeout"
                 )
             time.sleep(_STEP_SECONDS)
         yield

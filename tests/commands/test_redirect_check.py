@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar.cli import main
+from sidecar.redirect import exclusive
 from sidecar.redirect.options import OPTIONS
 from tests.support.ports import free_port
 
@@ -134,3 +135,14 @@ def test_what_is_ignored_is_no_failure(capsys: pytest.CaptureFixture[str]) -> No
     assert f"note     ipv4 listener: nobody listens on the outbound port {port}" in (
         capsys.readouterr().out
     )
+
+
+def test_where_another_one_stands_in_for_the_sidecar_it_waits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exclusive, "NAME", "\0sidecar.test/check")
+    with exclusive.exclusive(1):
+        assert main([*CHECK, "--before-start", "--timeout", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sidecar redirect: another `sidecar redirect` is at work")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from attrs import frozen
 
 from tests.netns.cgroups import new_cgroup
 from tests.netns.pods import PROXY, Hub, Namespace
-from tests.support.processes import Process
+from tests.support.processes import ROOT, Process
 from tests.support.programs import require
 
 if TYPE_CHECKING:
@@ -421,6 +422,20 @@ def test_an_application_with_the_sidecars_user_is_found(
     process, sock = report.said("problem", "user")
     assert process.endswith("runs with the sidecar's user 1337")
     assert "user 1337 listens at [::]:3306" in sock
+
+
+def test_several_at_once_do_not_take_one_another_for_strangers(
+    patient: Namespace,
+) -> None:
+    command = (sys.executable, "-m", "sidecar", "redirect", "apply", "--check")
+    started = [
+        subprocess.Popen(patient.command(*command), cwd=ROOT, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for each in started:
+        said, _ = each.communicate(timeout=60)
+        assert said.decode().endswith("no problem: what the pod sends is captured\n")
+        assert each.returncode == 0
 
 
 def test_processes_of_another_pod_are_none_of_its_business(

@@ -255,8 +255,8 @@ def test_who_waits_for_another_in_vain_changes_nothing(space: Namespace) -> None
         lock.bind(NAME)
         said = space.redirect("apply", "--lock-seconds", "1", fails=True)
     assert said == (
-        "sidecar redirect: another `sidecar redirect` changes the rules of this network,"
-        " and has not ended in 1 seconds: wait longer, --lock-seconds\n"
+        "sidecar redirect: another `sidecar redirect` is at work in this network, and"
+        " has not ended in 1 seconds: wait longer, --lock-seconds or --timeout\n"
     )
     assert space.redirect("remove") == "nothing to remove\n"
 
