@@ -22,7 +22,32 @@ if TYPE_CHECKING:
 TEXT: Final = {"type": "string"}
 FLAG: Final = {"type": "boolean"}
 ANY: Final = {"type": "object"}
-TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
+_KEY: Final = (
+    "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
+)
+_VALUE: Final = "^([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$"
+LABELS: Final[Shape] = {
+    "type": "object",
+    "propertyNames": {"pattern": _KEY},
+    "additionalProperties": {"type": "string", "pattern": _VALUE},
+}
+ANNOTATIONS: Final[Shape] = {
+    "type": "object",
+    "propertyNames": {"pattern": _KEY},
+    "additionalProperties": {"type": "string"},
+}
+_NAME: Final = "[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?"  # RFC 1123, of a subdomain
+NAME: Final[Shape] = {"type": "string", "pattern": f"^{_NAME}$"}
+NAME_OR_NONE: Final[Shape] = {"type": "string", "pattern": f"^({_NAME})?$"}
+# https://github.com/distribution/reference: no tag, which has a key of its own.
+REPOSITORY: Final[Shape] = {
+    "type": "string",
+    "pattern": "^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/)?"
+    "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*$",
+}
+TOLERATION_EFFECTS: Final = ["", "NoSchedule", "PreferNoSchedule", "NoExecute"]
+TOLERATION_OPERATORS: Final = ["Exists", "Equal", "Lt", "Gt"]
 DURATION: Final = {"type": "string", "pattern": "^([0-9]+(h|m|s|ms))+$"}
 # https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity
 QUANTITY: Final[Shape] = {
@@ -94,12 +119,12 @@ def schema() -> Shape:
     properties = {
         "global": ANY,
         "image": closed(
-            repository={"type": "string", "minLength": 1},
+            repository=REPOSITORY,
             tag=TEXT,
             digest={"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
             pullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
         ),
-        "imagePullSecrets": {"type": "array", "items": closed(name=TEXT)},
+        "imagePullSecrets": {"type": "array", "items": closed(name=NAME)},
         "mesh": closed(trustDomain=TRUST_DOMAIN, **each),
         "namespaces": {
             "type": "object",
@@ -109,10 +134,10 @@ def schema() -> Shape:
         "check": closed(enabled=FLAG),
         "injection": injection,
         "webhook": webhook(),
-        "podMonitor": closed(enabled=FLAG, interval=DURATION, labels=TEXTS),
-        "prometheusRule": closed(enabled=FLAG, labels=TEXTS),
+        "podMonitor": closed(enabled=FLAG, interval=DURATION, labels=LABELS),
+        "prometheusRule": closed(enabled=FLAG, labels=LABELS),
         "alerts": closed(configMap=FLAG),
-        "dashboards": closed(enabled=FLAG, labels=TEXTS, annotations=TEXTS),
+        "dashboards": closed(enabled=FLAG, labels=LABELS, annotations=ANNOTATIONS),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -135,7 +160,14 @@ def webhook() -> Shape:
             schedule={"type": "string", "pattern": SCHEDULE},
         ),
         certManager=closed(issuerRef=ANY, duration=DURATION),
-        secret=closed(name=TEXT, caBundle=TEXT),
+        secret=closed(name=NAME_OR_NONE, caBundle=TEXT),
+    )
+    toleration = closed(
+        key=TEXT,
+        operator={"enum": TOLERATION_OPERATORS},
+        value=TEXT,
+        effect={"enum": TOLERATION_EFFECTS},
+        tolerationSeconds={"type": "integer"},
     )
     return closed(
         enabled=FLAG,
@@ -145,22 +177,30 @@ def webhook() -> Shape:
         failurePolicy={"enum": ["Fail", "Ignore"]},
         timeoutSeconds={"type": "integer", "minimum": 1, "maximum": 30},
         reinvocationPolicy={"enum": ["Never", "IfNeeded"]},
-        excludedNamespaces={"type": "array", "items": {"type": "string"}},
+        excludedNamespaces={
+            "type": "array",
+            "items": {"type": "string", "pattern": LABEL},
+        },
         certificates=certificates,
         resources={
             "type": "object",
             "properties": {"requests": AMOUNTS, "limits": AMOUNTS},
         },
         podDisruptionBudget=closed(
-            enabled=FLAG, minAvailable={"type": ["integer", "string"]}
+            enabled=FLAG,
+            minAvailable={
+                "type": ["integer", "string"],
+                "minimum": 0,
+                "pattern": "^[0-9]+%$",
+            },
         ),
         networkPolicy=closed(enabled=FLAG),
-        priorityClassName=TEXT,
-        nodeSelector=TEXTS,
-        tolerations={"type": "array", "items": ANY},
-        affinity=ANY,
-        podAnnotations=TEXTS,
-        podLabels=TEXTS,
+        priorityClassName=NAME_OR_NONE,
+        nodeSelector=LABELS,
+        tolerations={"type": "array", "items": toleration},
+        affinity=closed(nodeAffinity=ANY, podAffinity=ANY, podAntiAffinity=ANY),
+        podAnnotations=ANNOTATIONS,
+        podLabels=LABELS,
     )
 
 

@@ -139,6 +139,35 @@ def test_every_configuration_of_the_readme_is_one_for_values() -> None:
             "at '/injection/resources/limits/memory': '64Mii' does not match",
         ),
         (
+            {"webhook": {"listen": "0.0.0.0:15020"}},
+            "webhook.telemetry: expected a port of its own, got 15020",
+        ),
+        (
+            {"webhook": {"listen": "0.0.0.0:0"}},
+            "webhook.listen: expected a port of its own, got 0",
+        ),
+        (
+            {"image": {"repository": "registry:5000/mesh/sidecar:1"}},
+            "at '/image/repository': 'registry:5000/mesh/sidecar:1' does not match",
+        ),
+        (
+            {"webhook": {"excludedNamespaces": ["no/name"]}},
+            "at '/webhook/excludedNamespaces/0': 'no/name' does not match",
+        ),
+        (
+            {"webhook": {"podDisruptionBudget": {"minAvailable": "half"}}},
+            "at '/webhook/podDisruptionBudget/minAvailable': 'half' does not match",
+        ),
+        (
+            {"webhook": {"tolerations": [{"efect": "NoSchedule"}]}},
+            "at '/webhook/tolerations/0': additional properties 'efect' not allowed",
+        ),
+        ({"webhook": {"podLabels": {"a b": "c"}}}, "invalid propertyName 'a b'"),
+        (
+            {"webhook": {"nodeSelector": {"a": "b c"}}},
+            "at '/webhook/nodeSelector/a': 'b c' does not match",
+        ),
+        (
             {"webhook": {"listen": None}, "podMonitor": None},
             "webhook.listen: expected a value, got null (leave the key out for the"
             " default); podMonitor: expected a value, got null",
@@ -182,6 +211,21 @@ def test_what_no_schema_can_tell_fails_the_job_with_the_sentence_of_the_check(
     status = run_job(job, find(objects, "ConfigMap", "sidecar-check"), tmp_path)
     assert status == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "sidecar",
+        "mesh/sidecar",
+        "REGISTRY/sidecar",
+        "localhost:5000/sidecar",
+        "registry.example.org:443/team/side-car_x/a__b.c",
+    ],
+)
+def test_the_name_of_an_image_is_taken(repository: str) -> None:
+    validator = jsonschema.Draft202012Validator(values_schema.schema())
+    validator.validate({"image": {"repository": repository}})
 
 
 def mappings(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[Any]:

@@ -85,6 +85,16 @@ For most keys that is no wish; each is named, before anything is made of them.
 {{- $problems = append $problems (printf "%s: expected a value, got null (leave the key out for the default)" (join "." $way)) -}}
 {{- end -}}
 {{- end -}}
+{{- if not $problems -}}
+{{- $ports := list -}}
+{{- range $key := list "listen" "telemetry" -}}
+{{- $port := regexFind "[0-9]+$" (get $.Values.webhook $key) -}}
+{{- if or (eq $port "0") (has $port $ports) -}}
+{{- $problems = append $problems (printf "webhook.%s: expected a port of its own, got %s" $key $port) -}}
+{{- end -}}
+{{- $ports = append $ports $port -}}
+{{- end -}}
+{{- end -}}
 {{- with uniq $problems -}}
 {{- fail (join "; " .) -}}
 {{- end -}}
