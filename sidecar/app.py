@@ -24,6 +24,7 @@ from sidecar.binding import bind, bind_http, start_http
 from sidecar.expiry import watch_own_certificate
 from sidecar.introspection import config_value, live_connections
 from sidecar.lifecycle import Lifecycle
+from sidecar.proxy.memory import give_back
 from sidecar.proxy.recheck import Recheck
 from sidecar.proxy.report import publish_bytes
 from sidecar.redirect import sole_user
@@ -149,6 +150,7 @@ async def operate(
         background.start_soon(mesh.engine.run)
         background.start_soon(Recheck(mesh).run)
         background.start_soon(mesh.hosts.keep_fresh)
+        background.start_soon(give_back, mesh.connections)
         background.start_soon(watch_own_certificate, mesh, node.readiness)
         if mesh.identified.is_set():
             node.readiness.done("identity")

@@ -70,6 +70,7 @@ class ConnectionTable:
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
+        self._most = 0
         self._waiting_for_none = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
@@ -81,12 +82,18 @@ class ConnectionTable:
     def add(self, connection: Connection) -> None:
         """Register *connection*, before it is judged: a change in between counts."""
         self._open.add(connection)
+        self._most = max(self._most, len(self._open))
 
     def remove(self, connection: Connection) -> None:
         """Forget *connection*."""
         self._open.discard(connection)
         if not self._open:
             self._waiting_for_none.unpark_all()
+
+    def take_most(self) -> int:
+        """Say how many were open at most at once since this was asked before."""
+        most, self._most = self._most, len(self._open)
+        return most
 
     async def wait_empty(self) -> None:
         """Wait until no connection is open."""

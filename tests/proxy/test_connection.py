@@ -54,6 +54,19 @@ def test_a_connection_may_go_while_all_are_looked_at() -> None:
     assert list(table) == []
 
 
+def test_the_most_that_were_open_at_once_are_told_once() -> None:
+    table = ConnectionTable()
+    coming = [connection(port) for port in range(3)]
+    for each in coming:
+        table.add(each)
+    table.remove(coming[0])
+    table.add(coming[0])
+    table.remove(coming[1])
+    table.remove(coming[2])
+    assert table.take_most() == 3
+    assert table.take_most() == 1
+
+
 async def test_an_empty_table_is_not_waited_for() -> None:
     table = ConnectionTable()
     await table.wait_empty()
