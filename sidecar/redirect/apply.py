@@ -262,7 +262,8 @@ def _without_ipv6(
         RedirectError: There is, and it would go round the sidecar.
     """
     if change.where.tables.family is not Family.IPV6:
-        raise error
+        remedy = "load nf_tables, or ip_tables and iptable_nat, on the node"
+        raise RedirectError(f"{error}: {remedy}") from None
     if ipv6_interfaces:
         names = ", ".join(ipv6_interfaces)
         raise RedirectError(

@@ -18,7 +18,7 @@ _SPARE_SECONDS: Final = 20
 
 _ABSENT: Final = re.compile(
     r"table .* does not exist|does not exist \(do you need to insmod|iptables who"
-    r"|can't initialize .* table|Address family not supported|Protocol not supported"
+    r"|can't initialize .* table|unable to initialize table|Address family not supported|Protocol not supported"
     r"|Failed to initialize nft",
     re.IGNORECASE,
 )
@@ -37,6 +37,16 @@ _REMEDIES: Final = (
     (
         re.compile(r"\bTPROXY\b|SIDECAR_TPROXY|SIDECAR_MARKS"),
         "load xt_TPROXY, xt_connmark and xt_conntrack on the node, or leave tproxy",
+    ),
+    (
+        re.compile(r"Couldn't load (?:match|target)"),
+        "its extensions are missing: install all of iptables",
+    ),
+    (
+        # In legacy it is the line of COMMIT, and no word of what the kernel lacks.
+        re.compile(r"missing kernel module|RULE_\w+ failed|\bline \d+ failed"),
+        "the kernel refused a rule: load nf_nat, xt_REDIRECT, xt_owner, xt_addrtype,"
+        " xt_multiport and xt_comment on the node",
     ),
 )
 _NET_ADMIN: Final = 1 << 12  # linux/capability.h
@@ -205,7 +215,8 @@ def ipv6_addresses(if_inet6: str) -> tuple[str, ...]:
 
 
 def _failure(name: str, status: int, stderr: str) -> RedirectError:
-    said = "; ".join(line.strip() for line in stderr.splitlines() if line.strip())
+    lines = (line.strip() for line in stderr.splitlines())
+    said = "; ".join(line for line in lines if line and not line.startswith("Try `"))
     said = said[:500] or f"exit status {status}"
     for pattern, remedy in _REMEDIES:
         if pattern.search(said):

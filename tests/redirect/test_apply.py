@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from sidecar.redirect.apply import apply, remove
-from sidecar.redirect.backend import RedirectError, Tables
+from sidecar.redirect.backend import NoTables, RedirectError, Tables
 from sidecar.redirect.model import Backend, Family, InboundMode, Redirect
 from sidecar.redirect.render import wanted
 from sidecar.redirect.saved import parse_saved
@@ -323,3 +323,10 @@ def test_without_ip_what_stays_of_tproxy_is_said() -> None:
     assert remove(pairs(found))[-1] == left
     assert remove(pairs(found)) == ["nothing to remove"]
     assert remove(pairs(found), routes)[-1] == "ipv6: the routing of answers removed"
+
+
+def test_without_tables_of_ipv4_it_says_what_to_load() -> None:
+    found = kernel(Backend.LEGACY)
+    found[0][0].refuses = NoTables("unable to initialize table 'nat'")
+    with pytest.raises(RedirectError, match="'nat': load nf_tables, or ip_tables and"):
+        put(found)

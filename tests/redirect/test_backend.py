@@ -95,6 +95,29 @@ def test_what_is_saved_is_given_as_it_is(tmp_path: Path) -> None:
         ("Another app is currently holding the xtables lock", RedirectError, "--lock"),
         ("open lock file: Read-only file system", RedirectError, "emptyDir on /run"),
         ("Couldn't load match `owner'\nError", RedirectError, "match `owner'; Error"),
+        ("Couldn't load target `REDIRECT'", RedirectError, ": install all of iptables"),
+        (
+            "Warning: Extension owner revision 0 not supported, missing kernel module?",
+            RedirectError,
+            ": the kernel refused a rule: load nf_nat, xt_REDIRECT, xt_owner",
+        ),
+        (
+            "line 2: RULE_APPEND failed (No such file or directory): rule in chain X",
+            RedirectError,
+            "xt_owner",
+        ),
+        ("iptables-restore: line 14 failed", RedirectError, "xt_owner"),
+        (
+            "line 2: RULE_APPEND failed (No such file): rule in chain SIDECAR_TPROXY",
+            RedirectError,
+            "or leave tproxy",
+        ),
+        (
+            "unable to initialize table 'nat'\n\nError occurred at line: 1\n"
+            "Try `ip6tables-restore -h' or 'ip6tables-restore --help' for more",
+            NoTables,
+            "unable to initialize table 'nat'; Error occurred at line: 1",
+        ),
         ("", RedirectError, "exit status 3"),
         ("can't initialize ip6tables table `nat': Table does", NoTables, "initialize"),
         ("table `nat' does not exist", NoTables, "does not exist"),
