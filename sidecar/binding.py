@@ -64,10 +64,13 @@ def bind(
 
 
 def say_where(name: str, where: Endpoint, sock: socket.socket) -> None:
-    """Say which port the kernel chose, if it was asked to: nobody else knows."""
-    if where.port == 0:
-        there = str(endpoint_of(sock.getsockname()))
-        _LOG.info("listening", extra={"key": name, "address": there})
+    """Say where *sock* is, if that is not *where*: nobody else knows.
+
+    The kernel was asked for a port, or for IPv6 and has none.
+    """
+    there = endpoint_of(sock.getsockname())
+    if there != where:
+        _LOG.info("listening", extra={"key": name, "address": str(there)})
 
 
 def bind_http(config: Config, stack: ExitStack) -> tuple[socket.socket, socket.socket]:

@@ -24,6 +24,8 @@ Accepted = tuple[socket.socket, tuple[str, int]]
 # thousand connections waits here rather than being refused.
 _BACKLOG: Final = 4096
 
+_EVERY_IPV4: Final = "0.0.0.0"  # noqa: S104 - where every address was asked for
+
 # Out of file descriptors or memory: ours to wait out (accept(2)).
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _BACKOFF_FIRST: Final = 0.005
@@ -31,7 +33,7 @@ _BACKOFF_LAST: Final = 1.0
 
 
 def bind(listen: Endpoint) -> socket.socket:
-    """Bind and listen; ``[::]`` serves IPv4 too.
+    """Bind and listen; ``[::]`` serves IPv4 too, and alone where there is no IPv6.
 
     Raises:
         OSError: The address is in use, is not ours, or the port needs a privilege.
@@ -82,20 +84,33 @@ def hear(sock: socket.socket) -> None:
     sock.listen(_BACKLOG)
 
 
+def _socket_for(host: str) -> tuple[socket.socket, str]:
+    """Make a socket that can be bound to *host*, or to what is left of it."""
+    address = ipaddress.ip_address(host)
+    if address.version == 4:
+        return socket.socket(socket.AF_INET), host
+    try:
+        return socket.socket(socket.AF_INET6), host
+    except OSError as error:
+        # A node that was booted with ipv6.disable=1: every address is one of IPv4.
+        if error.errno != errno.EAFNOSUPPORT or not address.is_unspecified:
+            raise
+        return socket.socket(socket.AF_INET), _EVERY_IPV4
+
+
 def _bound(listen: Endpoint, *, shared: bool) -> socket.socket:
-    ipv6 = ipaddress.ip_address(listen.host).version == 6
-    sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET)
+    sock, host = _socket_for(listen.host)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if ipv6:
-            wildcard = ipaddress.ip_address(listen.host).is_unspecified
+        if sock.family == socket.AF_INET6:
+            wildcard = ipaddress.ip_address(host).is_unspecified
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not wildcard)
         # Accepted sockets inherit these, which saves six system calls on each.
         guard(sock)
-        sock.bind((listen.host, listen.port))
+        sock.bind((host, listen.port))
     except BaseException:
         sock.close()
         raise

@@ -26,6 +26,7 @@ from tests.integration.conftest import (
 )
 from tests.integration.costs import descriptors, resident_kib
 from tests.support.deadlines import eventually
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.sidecars import Sidecar
 
@@ -172,6 +173,39 @@ def test_an_address_in_use_is_one_sentence(town: Town, place: str) -> None:
         f"{api.configuration_file}: {key}: cannot listen there,"
         f" address already in use, got '127.0.0.1:{port}'\n"
     )
+
+
+WITHOUT_IPV6 = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.net.no_ipv6 import forget_ipv6
+forget_ipv6()
+from sidecar.cli import main
+sys.argv[0] = "sidecar"
+sys.exit(main())
+"""
+
+
+class OnAnOldNode(Sidecar):
+    """Runs where the kernel has no IPv6."""
+
+    program: tuple[str, ...] = (sys.executable, "-c", WITHOUT_IPV6, "run", "--config")
+
+
+def test_without_ipv6_every_address_is_what_there_is(
+    town: Town, application: Application
+) -> None:
+    own = town.svid(FRONTEND)
+    configuration = town.server(application.port).configuration
+    port = free_port()
+    (listener,) = configuration["inbound"]["listeners"]
+    listener["listen"] = f"[::]:{port}"
+    configuration["telemetry"] = {"listen": f"[::]:{free_port()}"}
+    policy = {"default": "allow"}
+    with OnAnOldNode(town.folder, configuration, policy, ready=False) as api:
+        api.wait_for_line(f'"address":"0.0.0.0:{port}"')
+        api.wait_for_line('"event":"ready"')
+        assert ask(port, own).endswith(ANSWER)
 
 
 def test_the_admin_listener_may_be_a_unix_socket(

@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import trio.testing
 
 from sidecar.config.model import Endpoint
 from sidecar.net.listen import accept, bind, bind_beside, bind_shared, hear
+from tests.net.no_ipv6 import forget_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +54,38 @@ def test_the_wildcard_of_ipv6_serves_both(host: str) -> None:
         socket.create_connection((host, port_of(listener))) as client,
     ):
         assert client.getpeername()[0] == host
+
+
+def without_ipv6(host: str) -> tuple[str, int]:
+    """Bind where the kernel has no IPv6; give where, or raise as `bind` did."""
+
+    def bound() -> tuple[str, int]:
+        forget_ipv6()
+        with bind(Endpoint(host, 0)) as one:
+            assert {address(each)[0] for each in shared(Endpoint(host, 0))} == {
+                address(one)[0]
+            }
+            return address(one)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(bound).result()
+
+
+def shared(where: Endpoint) -> Iterator[socket.socket]:
+    for each in bind_shared(where, 2):
+        with each:
+            yield each
+
+
+def test_without_ipv6_every_address_is_one_of_ipv4() -> None:
+    assert without_ipv6("::")[0] == "0.0.0.0"
+    assert without_ipv6("127.0.0.1")[0] == "127.0.0.1"
+
+
+def test_without_ipv6_one_address_of_it_is_an_error() -> None:
+    with pytest.raises(OSError, match="not supported") as error:
+        without_ipv6("::1")
+    assert error.value.errno == errno.EAFNOSUPPORT
 
 
 def test_an_address_of_ipv6_serves_itself_alone() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sidecar.net.local import is_for_us, is_local
+from tests.net.no_ipv6 import forget_ipv6
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,15 @@ def test_loopback_and_wildcards_lead_back_here(host: str) -> None:
 )
 def test_the_addresses_of_others_do_not(host: str) -> None:
     assert not is_local(host)
+
+
+def test_without_ipv6_no_address_of_it_is_ours() -> None:
+    def ours() -> tuple[bool, bool]:
+        forget_ipv6()
+        return is_local("2001:db8::1"), is_local("::1")
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(ours).result() == (False, True)
 
 
 def test_an_address_that_the_kernel_lets_us_have_is_ours(
