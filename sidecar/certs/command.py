@@ -39,6 +39,7 @@ _SHOW: Final = """\
 examples:
   sidecar certs show certs-dev/cart.crt
   sidecar certs show --json certs-dev/ca.crt | jq '.[].verdict'
+  openssl pkcs12 -nokeys -in cart.p12 | sidecar certs show -
   sidecar certs show unix:///run/spire/agent-sockets/api.sock
 """
 
@@ -142,7 +143,9 @@ def _add_show(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     show.add_argument(
-        "file", type=Path, metavar="FILE", help="a file, or unix:///path of an agent"
+        "file",
+        metavar="FILE",
+        help="a file, - for standard input, or unix:///path of an agent",
     )
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(command="sidecar.certs.show_command")

@@ -14,7 +14,7 @@ from sidecar.certs.conformance import CASES
 from sidecar.certs.conformance_folder import Bundles, ConformanceFolder
 from sidecar.certs.files import FileExists
 from sidecar.certs.folder import FolderError
-from sidecar.certs.observation import BAD, GOOD, Controls, Judged
+from sidecar.certs.observation import BAD, GOOD, Controls, Judged, hopeless
 from sidecar.certs.probe import Target, probe
 from sidecar.config.address import AddressError, parse_destination
 from sidecar.identity.spiffe_id import SpiffeIdError
@@ -137,6 +137,8 @@ def _authorities(
         raise _BadInput(f"--trust-domain: {error}") from error
     except (FolderError, FileExists) as error:
         raise _BadInput(str(error)) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _BadInput(f"{error.filename}: must be a folder, got a file") from error
     except OSError as error:
         raise _Failed(f"{error.filename}: {error.strerror}".lower()) from error
 
@@ -177,9 +179,10 @@ async def _ask(
     step: Callable[[], None],
 ) -> list[Judged]:
     target = await _target(arguments, where)
-    good, bad = [
-        await probe(target, _BY_NAME[name].build(world)) for name in (GOOD, BAD)
-    ]
+    good = await probe(target, _BY_NAME[GOOD].build(world))
+    if (why := hopeless(good)) is not None:
+        raise _Failed(f"{arguments.target}: {why}")
+    bad = await probe(target, _BY_NAME[BAD].build(world))
     controls = Controls(good, bad)
     if controls.problem is not None:
         raise _Failed(f"{arguments.target}: {controls.problem}")

@@ -76,6 +76,12 @@ class ConformanceFolder:
         try:
             own, partner = _read(self._own), _read(self._partner)
             (revoked,) = x509.load_pem_x509_crl(self._crl.read_bytes())
+        except FileNotFoundError as error:
+            name = str(error.filename).removeprefix(f"{self.path}/")
+            raise FolderError(
+                f"{self.path}: must hold what this command made, got no {name}; "
+                "name another folder"
+            ) from error
         except (AuthorityError, SvidError, ValueError) as error:
             raise FolderError(
                 f"{self.path}: must hold what this command made, got: {error}; "

@@ -33,11 +33,12 @@ class End(enum.StrEnum):
     TIMEOUT = "timeout"
     """No answer to what we sent before the handshake was done."""
     FAILED = "failed"
-    """There was no connection, or it was no TLS."""
+    """What came was no TLS, or none that we speak."""
+    UNREACHABLE = "unreachable"
+    """There was no connection."""
 
 
 _REFUSED: Final = frozenset({End.ALERT, End.RESET, End.OTHER_ANSWER})
-_UNCLEAR: Final = frozenset({End.TIMEOUT, End.FAILED})
 
 
 @frozen
@@ -58,6 +59,29 @@ class Observation:
         return f"{self.end} {self.detail}".strip()
 
 
+def hopeless(good: Observation) -> str | None:
+    """Say why nothing can be learned, where a good certificate came to *good*."""
+    match good.end:
+        case End.UNREACHABLE:
+            return f"must accept connections, got: {good.detail or 'none'}"
+        case End.FAILED:
+            return f"must speak TLS, got: {good.detail}"
+        case End.TIMEOUT:
+            return "must answer within --timeout, got: silence (a port without TLS?)"
+        case End.CLOSED if not good.tls:
+            return (
+                "must do a TLS handshake, got: closed before it was done, without an "
+                "alert (a port without TLS?)"
+            )
+        case End.ALERT | End.RESET | End.OTHER_ANSWER:
+            return (
+                f"a good certificate must be accepted, got: {good}; does the "
+                "endpoint trust the bundles, and admit their identities?"
+            )
+        case _:
+            return None
+
+
 @frozen
 class Controls:
     """What the endpoint does with a good certificate and with a forged one.
@@ -71,11 +95,8 @@ class Controls:
     @property
     def problem(self) -> str | None:
         """Say why nothing can be learned from this endpoint, if so."""
-        if self.good.end in _REFUSED | _UNCLEAR:
-            return (
-                f"a good certificate must be accepted, got: {self.good}; does the "
-                "endpoint trust the bundles, and admit their identities?"
-            )
+        if (why := hopeless(self.good)) is not None:
+            return why
         if self.good.end is self.bad.end is End.CLOSED:
             return (
                 "a good certificate and one of an unknown authority must be told "

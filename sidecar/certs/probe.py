@@ -77,7 +77,7 @@ async def probe(target: Target, shown: Presented) -> Observation:
         try:
             sock = await dial(target.addresses, target.port)
         except OSError as error:
-            return Observation(End.FAILED, (error.strerror or "").lower())
+            return Observation(End.UNREACHABLE, (error.strerror or str(error)).lower())
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         async with stream:
             talk = _Talk(stream, _client(target, shown))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sidecar.certs.describe import describe
 from sidecar.certs.explain import Explanation, explain
 from sidecar.certs.sources import SourceError, read_certificates
+from sidecar.config.wording import shown_path
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         certificates = read_certificates(arguments.file)
     except SourceError as error:
-        sys.stderr.write(f"{arguments.file}: {error}\n")
+        where = "standard input" if arguments.file == "-" else arguments.file
+        sys.stderr.write(f"{shown_path(where or repr(''))}: {error}\n")
         return 1 if error.passing else 2
     now = dt.datetime.now(dt.UTC)
     explained = [(each, explain(each, now)) for each in certificates]

@@ -36,7 +36,7 @@ def _shown_text(text: str) -> str:
     return repr(text)
 
 
-def shown_path(path: Path | None) -> str:
+def shown_path(path: Path | str | None) -> str:
     """Write a path: plainly, so that it can be copied, where that is safe."""
     text = str(path)
     return text if text.isprintable() and len(text) <= _PATH else shown(text)

@@ -90,8 +90,20 @@ def test_a_folder_that_cannot_be_written_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("file").touch()
-    assert certs("conformance", "--state", "file/below") == 1
-    assert capsys.readouterr().err == "file/below: not a directory\n"
+    assert certs("conformance", "--state", "file/below") == 2
+    assert capsys.readouterr().err == "file/below: must be a folder, got a file\n"
+    assert certs("conformance", "--state", "/proc/below") == 1
+    assert capsys.readouterr().err == "/proc/below: no such file or directory\n"
+
+
+@pytest.mark.parametrize("option", ["--state", "--bundles"])
+def test_a_file_is_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    assert certs("conformance", "--state", tmp_path / "state", option, path) == 2
+    assert capsys.readouterr().err == f"{path}: must be a folder, got a file\n"
 
 
 def test_a_name_without_an_address_is_said(capsys: pytest.CaptureFixture[str]) -> None:

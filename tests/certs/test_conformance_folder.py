@@ -98,6 +98,14 @@ def test_authorities_that_are_over_are_said(folder: ConformanceFolder) -> None:
         folder.load(now=NOW + dt.timedelta(days=29, hours=1))
 
 
+@pytest.mark.parametrize("name", ["partner.key", "revoked.crl"])
+def test_what_is_missing_is_said(folder: ConformanceFolder, name: str) -> None:
+    folder.create("shop.test", now=NOW)
+    (folder.path / name).unlink()
+    with pytest.raises(FolderError, match=f"what this command made, got no {name}; "):
+        folder.load(now=NOW)
+
+
 @pytest.mark.parametrize("name", ["ca.crt", "partner.key", "revoked.crl"])
 def test_what_is_broken_is_said(folder: ConformanceFolder, name: str) -> None:
     folder.create("shop.test", now=NOW)

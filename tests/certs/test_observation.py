@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from sidecar.certs.conformance import CASES
-from sidecar.certs.observation import BAD, GOOD, Controls, End, Judged, Observation
+from sidecar.certs.observation import (
+    BAD,
+    GOOD,
+    Controls,
+    End,
+    Judged,
+    Observation,
+    hopeless,
+)
 from sidecar.telemetry.labels import Reason
 
 BY_NAME = {case.name: case for case in CASES}
@@ -14,7 +22,7 @@ ALERT = Observation(End.ALERT, "unknown_ca")
 
 
 def controls(good: End, bad: End = End.ALERT) -> Controls:
-    return Controls(Observation(good), Observation(bad))
+    return Controls(Observation(good, tls="TLSv1.3"), Observation(bad, tls="TLSv1.3"))
 
 
 def test_the_controls_are_cases_that_any_endpoint_agrees_about() -> None:
@@ -33,7 +41,7 @@ def test_an_alert_a_reset_and_another_answer_are_refusals(end: End, good: End) -
     assert controls(good).accepted(Observation(end)) is False
 
 
-@pytest.mark.parametrize("end", [End.TIMEOUT, End.FAILED])
+@pytest.mark.parametrize("end", [End.TIMEOUT, End.FAILED, End.UNREACHABLE])
 def test_no_handshake_is_neither(end: End) -> None:
     assert controls(End.OPEN).accepted(Observation(end)) is None
 
@@ -57,11 +65,32 @@ def test_silence_is_acceptance_unless_a_good_certificate_is_answered() -> None:
     assert controls(End.ANSWERED).accepted(silent) is None
 
 
-@pytest.mark.parametrize("end", [End.ALERT, End.RESET, End.TIMEOUT, End.FAILED])
+@pytest.mark.parametrize("end", [End.ALERT, End.RESET, End.OTHER_ANSWER])
 def test_an_endpoint_that_refuses_everything_teaches_nothing(end: End) -> None:
     problem = controls(end).problem
     assert problem is not None
     assert f"got: {end}" in problem
+    assert "does the endpoint trust the bundles" in problem
+
+
+@pytest.mark.parametrize(
+    ("good", "why"),
+    [
+        (Observation(End.UNREACHABLE, "no route to host"), "got: no route to host"),
+        (Observation(End.UNREACHABLE), "must accept connections, got: none"),
+        (Observation(End.FAILED, "wrong version number"), "must speak TLS, got: wrong"),
+        (Observation(End.TIMEOUT), "must answer within --timeout, got: silence"),
+        (Observation(End.CLOSED), "got: closed before it was done"),
+    ],
+)
+def test_one_that_does_no_handshake_is_told_that_and_nothing_of_bundles(
+    good: Observation, why: str
+) -> None:
+    problem = Controls(good, good).problem
+    assert problem is not None
+    assert why in problem
+    assert "bundles" not in problem
+    assert hopeless(Observation(End.CLOSED, tls="TLSv1.3")) is None
 
 
 def test_nor_does_one_that_closes_everything() -> None:

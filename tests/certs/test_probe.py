@@ -187,7 +187,9 @@ async def test_what_is_no_tls_is_a_failure() -> None:
 
 async def test_nobody_there_is_a_failure() -> None:
     target = Target(addresses=("127.0.0.1",), port=free_port())
-    assert await probe(target, SHOWN) == Observation(End.FAILED, "connection refused")
+    assert await probe(target, SHOWN) == Observation(
+        End.UNREACHABLE, "connection refused"
+    )
 
 
 async def test_the_server_name_is_asked_for() -> None:

@@ -78,7 +78,7 @@ def test_a_key_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert certs("show", path) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"{path}: must be PEM with at least one certificate")
+    assert printed.err.startswith(f"{path}: expected certificates (PEM, DER or a JWK")
 
 
 def test_a_file_that_is_not_there_is_wrong_input(

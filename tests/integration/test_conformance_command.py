@@ -160,4 +160,4 @@ def test_nobody_there_is_said(tmp_path: Path, json_: tuple[str, ...]) -> None:
     conformance(tmp_path)
     done = conformance(tmp_path, "--target", f"127.0.0.1:{free_port()}", *json_)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "failed connection refused" in done.stderr
+    assert "must accept connections, got: connection refused" in done.stderr
