@@ -170,9 +170,9 @@ def _explain_way(book: Rulebook, asked: Way, arguments: argparse.Namespace) -> i
     if arguments.json:
         print(json.dumps([way_value(book, config, way, who) for way in ways], indent=2))
     else:
-        every = arguments.all
+        most = None if arguments.all else SHOWN
         for way in ways:
-            print("\n".join(way_lines(book, config, way, who, every=every)))
+            print("\n".join(way_lines(book, config, way, who, most=most)))
     return 0 if all(way.allowed for way in ways) else 1
 
 

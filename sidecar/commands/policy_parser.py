@@ -45,6 +45,12 @@ a file of cases, beside the configuration or the policy that it names:
       port: 8080
       expect: deny
       reason: no_certificate      # optional: why the handshake fails
+    - name: the api is called by mutual TLS, wherever it is
+      to: api.shop.svc:8443       # a connection that the application makes
+      resolve: {api.shop.svc: [10.0.0.9]}   # optional, as nobody is asked for names
+      peer: spiffe://example.org/ns/shop/sa/api   # optional: who answers
+      expect: mtls                # mtls | plaintext | deny
+      route: api                  # optional: the route that is taken, or default
 
 examples:
   sidecar policy test policy-test.yaml
@@ -176,7 +182,8 @@ def _add_test(commands: Commands) -> None:
     test.add_argument(
         "--require-coverage",
         action="store_true",
-        help="fail where a rule has decided no case",
+        help="fail where a rule has decided no case; or no case has taken a route, once"
+        " one asks for routes",
     )
     test.add_argument("--json", action="store_true", help="print JSON")
     test.add_argument(

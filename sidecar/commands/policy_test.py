@@ -17,7 +17,7 @@ from sidecar.config.place import Finding
 from sidecar.config.problems import ConfigError
 from sidecar.config.yaml_document import parse_document
 from sidecar.policytools.cases import suite_of
-from sidecar.policytools.trial import try_cases, undecided
+from sidecar.policytools.trial import try_cases, undecided, untaken
 from sidecar.policytools.trial_text import books_of, trial_lines
 from sidecar.policytools.trial_values import trial_value
 
@@ -59,13 +59,15 @@ def main(arguments: argparse.Namespace) -> int:
     if any(trial.failed for trial in trials):
         return 1
     if arguments.require_coverage and _uncovered(trials):
-        print("--require-coverage: every rule has to decide a case", file=sys.stderr)
+        what = "every rule has to decide a case, and a case to take every route"
+        print(f"--require-coverage: {what}", file=sys.stderr)
         return 1
     return 0
 
 
 def _uncovered(trials: list[Trial]) -> bool:
-    return any(undecided(book, trials) for book in books_of(trials))
+    books = books_of(trials)
+    return any(undecided(book, trials) or untaken(book, trials) for book in books)
 
 
 def _written(path: Path, trials: list[Trial]) -> bool:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
-from sidecar.config.address import AddressError, parse_address
-from sidecar.config.document import Items
+from sidecar.config.address import AddressError, parse_address, parse_host_name
+from sidecar.config.document import Items, Section
 from sidecar.config.place import Finding, Invalid
 from sidecar.config.problems import ConfigError
-from sidecar.config.readers import choice, listed, parsed, read_path, read_text
+from sidecar.config.readers import choice, listed, mapping, parsed, read_path, read_text
 from sidecar.config.section_rules import unique_names
 from sidecar.config.sections import PORT
-from sidecar.config.shape import TEXT, shaped
+from sidecar.config.shape import TEXT, shape_of, shaped
 from sidecar.config.structure import reader_of
 from sidecar.config.wording import shown
 from sidecar.policy.evaluate import Verdict
+from sidecar.policytools.destination import parse_to
 from sidecar.policytools.peer_text import PeerTextError, parse_peer
 from sidecar.policytools.rulebook import DECIDING
 from sidecar.telemetry.labels import Reason
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sidecar.config.document import Document
+    from sidecar.config.model import Endpoint
     from sidecar.identity.peer import Peer
     from sidecar.policytools.entry import Address
+    from sidecar.policytools.outbound import Names
 
 BY_DEFAULT: Final = "default"
 """What `rule` says where none is to decide; so metrics call it, too."""
@@ -57,6 +61,37 @@ class Case:
     reason: Reason | None = None
 
 
+class RouteExpectation(StrEnum):
+    """What is to become of a connection that the application makes."""
+
+    MTLS = "mtls"
+    PLAINTEXT = "plaintext"
+    DENY = "deny"
+
+
+@frozen
+class RouteCase:
+    """A connection that the application makes, and what is to become of it.
+
+    Attributes:
+        name: As for `Case`.
+        to: As the application calls it.
+        expect: What is to become of the connection.
+        resolve: The addresses of host names.
+        peer: Who answers; None leaves that open.
+        route: Which one is to be taken, or `BY_DEFAULT`; None leaves that open.
+        reason: Why the handshake is to fail; None leaves that open.
+    """
+
+    name: str
+    to: Endpoint
+    expect: RouteExpectation
+    resolve: Names = field(factory=dict)
+    peer: Peer | None = None
+    route: str | None = None
+    reason: Reason | None = None
+
+
 @frozen
 class Suite:
     """A file of cases, and what is to decide them.
@@ -68,7 +103,7 @@ class Suite:
         config_map: One of manifests, as NAMESPACE/NAME.
     """
 
-    cases: tuple[Case, ...]
+    cases: tuple[Case | RouteCase, ...]
     config: Path | None = None
     policy: Path | None = None
     config_map: str | None = None
@@ -129,10 +164,29 @@ def _parse_source(text: str) -> Address:
     return ip_address(text)
 
 
-def _check_case(case: Case) -> Iterator[Finding]:
-    if case.reason is not None and case.expect is not Verdict.DENY:
+def _read_server(value: object, _type: object = None) -> Peer:
+    peer = _read_peer(value)
+    if peer is None:
+        raise Invalid.here(f"a server always shows a certificate, got {shown(value)}")
+    return peer
+
+
+def _parse_to(text: str) -> Endpoint:
+    return parse_to(text, None)
+
+
+def _parse_ip(text: str) -> str:
+    return str(_parse_source(text))
+
+
+def _check_reason(case: Case | RouteCase) -> Iterator[Finding]:
+    if case.reason is not None and case.expect != Verdict.DENY:
         what = f"a handshake that fails is denied, and '{case.expect}' is expected"
         yield Finding(("reason",), what)
+
+
+def _check_case(case: Case) -> Iterator[Finding]:
+    yield from _check_reason(case)
     if case.reason is not None and case.rule is not None:
         what = "where the handshake fails no rule is asked (remove rule or reason)"
         yield Finding(("rule",), what)
@@ -146,8 +200,8 @@ def _check_suite(suite: Suite) -> Iterator[Finding]:
     yield from unique_names((case.name for case in suite.cases), "cases")
 
 
-shaped(_read_name, TEXT)
-shaped(_read_peer, TEXT)
+for _reader in (_read_name, _read_peer, _read_server):
+    shaped(_reader, TEXT)
 
 _CASE: Final[Any] = reader_of(
     Case,
@@ -163,13 +217,42 @@ _CASE: Final[Any] = reader_of(
     _check_case,
 )
 
+_ROUTE_CASE: Final[Any] = reader_of(
+    RouteCase,
+    {
+        "name": _read_name,
+        "to": parsed(_parse_to, "'host:port'"),
+        "resolve": mapping(
+            parsed(parse_host_name, "a host name"),
+            listed(
+                parsed(_parse_ip, "an IP address"), "addresses", "name at least one"
+            ),
+            "host names to addresses",
+        ),
+        "peer": _read_server,
+        "expect": choice(RouteExpectation),
+        "route": read_text,
+        "reason": choice(Reason),
+    },
+    _check_reason,
+)
+
+
+def _read_case(value: object, _type: object = None) -> Case | RouteCase:
+    outbound = isinstance(value, Section) and "to" in value
+    case: Case | RouteCase = (_ROUTE_CASE if outbound else _CASE)(value, None)
+    return case
+
+
+shaped(_read_case, lambda: {"anyOf": [shape_of(_CASE), shape_of(_ROUTE_CASE)]})
+
 _READ_SUITE: Final = reader_of(
     Suite,
     {
         "config": read_path,
         "policy": read_path,
         "config_map": read_text,
-        "cases": listed(_CASE, "cases", "a file without any tests nothing"),
+        "cases": listed(_read_case, "cases", "a file without any tests nothing"),
     },
     _check_suite,
 )

@@ -72,9 +72,6 @@ class Rulebook:
     def _numbers(self) -> dict[str, int]:
         return {rule.name: at for at, rule in enumerate(self.policy.rules)}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._numbers
-
     def number_of(self, name: str) -> int:
         """Give the number of the rule that is called *name*."""
         return self._numbers[name]

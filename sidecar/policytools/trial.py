@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attrs import frozen
 
-from sidecar.config.place import Finding, Index
+from sidecar.config.place import Finding, Index, Invalid
 from sidecar.config.problems import ConfigError
-from sidecar.config.wording import shown, suggestion
-from sidecar.policytools.cases import BY_DEFAULT
-from sidecar.policytools.entry import Call
-from sidecar.policytools.inbound import SourceNeeded, judge
+from sidecar.policytools.cases import RouteCase
+from sidecar.policytools.claim import Ways, try_call, try_route
+from sidecar.policytools.inbound import Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sidecar.policytools.cases import Case, SuiteReading
-    from sidecar.policytools.inbound import Judgement
     from sidecar.policytools.rulebook import Rulebook
+
+    Found: TypeAlias = Judgement | Ways
 
 _EACH: Final = 2_000
 _BUDGET: Final = 100 * _EACH
@@ -32,13 +32,13 @@ class Result:
     Attributes:
         case: What was claimed.
         place: File and line of the case.
-        judgement: What is the case.
+        found: What is the case.
         wrong: What is not as it was claimed; None if all of it is.
     """
 
-    case: Case
+    case: Case | RouteCase
     place: str
-    judgement: Judgement
+    found: Found
     wrong: str | None
 
 
@@ -71,15 +71,13 @@ def try_cases(reading: SuiteReading, book: Rulebook) -> Trial:
     findings: list[Finding] = []
     results = []
     for at, case in enumerate(reading.suite.cases):
-        findings += (each.under(Index(at)) for each in _problems(case, book))
         try:
-            judgement = judge(book, Call(case.peer, case.port, case.source))
-        except SourceNeeded as error:
-            findings.append(_source_needed(book, error.number).under(Index(at)))
+            found, wrong = _try(case, book)
+        except Invalid as error:
+            findings += (each.under(Index(at)) for each in error.findings)
             continue
         place = reading.document.problem(Finding(("cases", Index(at)), ""))
-        wrong = _wrong(case, judgement)
-        results.append(Result(case, f"{place.source}:{place.line}", judgement, wrong))
+        results.append(Result(case, f"{place.source}:{place.line}", found, wrong))
     source = reading.document.source
     if findings:
         located = (each.under("cases") for each in findings)
@@ -87,39 +85,10 @@ def try_cases(reading: SuiteReading, book: Rulebook) -> Trial:
     return Trial(source, book, tuple(results))
 
 
-def _problems(case: Case, book: Rulebook) -> Iterator[Finding]:
-    if case.rule is not None and case.rule != BY_DEFAULT and case.rule not in book:
-        guess = suggestion(case.rule, [rule.name for rule in book.policy.rules])
-        what = f"{book.source} has no rule of that name, got {shown(case.rule)}{guess}"
-        yield Finding(("rule",), what)
-
-
-def _source_needed(book: Rulebook, number: int) -> Finding:
-    name, place = book.policy.rules[number].name, book.rule_place(number)
-    what = f"missing: rule {name!r} ({place}) asks where it comes from"
-    return Finding(("source",), what)
-
-
-def _wrong(case: Case, judgement: Judgement) -> str | None:
-    refused = judgement.entry.refused
-    rule = judgement.decision.rule or BY_DEFAULT
-    if refused is not None:
-        reasons = " or ".join(refused.reasons)
-        found = f"{judgement.verdict} in the handshake ({reasons})"
-        holds = case.rule is None and case.reason in {None, *refused.reasons}
-    else:
-        found = f"{judgement.verdict}{_by(rule)}"
-        holds = case.rule in {None, rule} and case.reason is None
-    if holds and judgement.verdict is case.expect:
-        return None
-    wanted = f"{case.expect}{_by(case.rule) if case.rule else ''}"
-    if case.reason is not None:
-        wanted = f"{case.expect} in the handshake ({case.reason})"
-    return f"expected {wanted}, got {found}"
-
-
-def _by(rule: str) -> str:
-    return " by default" if rule == BY_DEFAULT else f" by rule {rule!r}"
+def _try(case: Case | RouteCase, book: Rulebook) -> tuple[Found, str | None]:
+    return (
+        try_route(case, book) if isinstance(case, RouteCase) else try_call(case, book)
+    )
 
 
 def explained(trials: Iterable[Trial]) -> frozenset[str]:
@@ -145,9 +114,32 @@ def undecided(book: Rulebook, trials: Iterable[Trial]) -> list[int]:
     seen: set[str | None] = set()
     for trial in trials:
         for result in trial.results:
-            if trial.book is book and result.judgement.entry.refused is None:
-                decision = result.judgement.decision
+            found = result.found
+            if (
+                trial.book is book
+                and isinstance(found, Judgement)
+                and found.entry.refused is None
+            ):
+                decision = found.decision
                 dry_run = decision.dry_run
                 seen |= {decision.rule, None if dry_run is None else dry_run.rule}
     rules = book.policy.rules
     return [at for at, rule in enumerate(rules) if rule.name not in seen]
+
+
+def untaken(book: Rulebook, trials: Iterable[Trial]) -> list[int]:
+    """Name the routes, by number, that no case of *trials* of *book* has taken.
+
+    None where no case asks for routes: who tries a policy need not try them.
+    """
+    ways = [
+        way
+        for trial in trials
+        for result in trial.results
+        if trial.book is book and isinstance(result.found, Ways)
+        for way in result.found.taken
+    ]
+    if book.config is None or not ways:
+        return []
+    taken = {way.route for way in ways}
+    return [at for at in range(len(book.config.outbound.routes)) if at not in taken]

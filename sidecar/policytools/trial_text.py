@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sidecar.policytools.inbound import every_rule
+from sidecar.policytools.inbound import Judgement, every_rule
 from sidecar.policytools.nearest import nearest
 from sidecar.policytools.text import explanation_lines
-from sidecar.policytools.trial import explained, undecided
+from sidecar.policytools.trial import explained, undecided, untaken
+from sidecar.policytools.way_text import way_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,22 +44,40 @@ def failure_lines(trial: Trial, result: Result, *, explain: bool) -> Iterator[st
     yield f"{result.place}: {result.case.name}: {result.wrong}"
     if not explain:
         return
-    said = nearest(every_rule(trial.book, result.judgement), _RULES)
-    for line in explanation_lines(trial.book, result.judgement, said, remedy=""):
+    for line in _explanation(trial.book, result):
         yield f"    {line}"
 
 
-def _coverage(book: Rulebook, trials: Sequence[Trial]) -> Iterator[str]:
-    total = len(book.policy.rules)
-    if not total:
+def _explanation(book: Rulebook, result: Result) -> Iterator[str]:
+    found = result.found
+    if isinstance(found, Judgement):
+        said = nearest(every_rule(book, found), _RULES)
+        yield from explanation_lines(book, found, said, remedy="")
         return
-    missed = undecided(book, trials)
-    yield f"{book.source}: {total - len(missed)} of {_count(total, 'rule')} decided a case"
-    for number in missed[:_LISTED]:
-        name = book.policy.rules[number].name
-        yield f"  {book.rule_place(number)}: {name} decided none"
-    if len(missed) > _LISTED:
-        yield f"  and {len(missed) - _LISTED:,} more decided none"
+    for way in found.taken:
+        yield from way_lines(book, found.config, way, result.case.peer, most=_RULES)
+
+
+def _coverage(book: Rulebook, trials: Sequence[Trial]) -> Iterator[str]:
+    rules, missed = book.policy.rules, undecided(book, trials)
+    if rules:
+        done = len(rules) - len(missed)
+        yield f"{book.source}: {done} of {_count(len(rules), 'rule')} decided a case"
+        named = [f"{book.rule_place(at)}: {rules[at].name}" for at in missed]
+        yield from _missed(named, "decided none")
+    if book.config is not None and (missed := untaken(book, trials)):
+        routes = book.config.outbound.routes
+        done = len(routes) - len(missed)
+        yield f"{book.source}: {done} of {_count(len(routes), 'route')} taken by a case"
+        named = [f"{book.route_place(at)}: {routes[at].name}" for at in missed]
+        yield from _missed(named, "taken by none")
+
+
+def _missed(named: Sequence[str], what: str) -> Iterator[str]:
+    for name in named[:_LISTED]:
+        yield f"  {name} {what}"
+    if len(named) > _LISTED:
+        yield f"  and {len(named) - _LISTED:,} more {what}"
 
 
 def _failed(count: int) -> str:

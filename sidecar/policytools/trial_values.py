@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sidecar.policytools.inbound import every_rule
+from sidecar.policytools.inbound import Judgement, every_rule
 from sidecar.policytools.nearest import nearest
-from sidecar.policytools.trial import explained, undecided
+from sidecar.policytools.trial import explained, undecided, untaken
 from sidecar.policytools.trial_text import books_of
 from sidecar.policytools.values import explanation_value
+from sidecar.policytools.way_text import way_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,26 +40,36 @@ def trial_value(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _result(book: Rulebook, result: Result, *, explain: bool) -> dict[str, Any]:
-    judgement = result.judgement
-    said = nearest(every_rule(book, judgement)) if explain else ()
     return {
         "name": result.case.name,
         "place": result.place,
         "ok": result.wrong is None,
         "wrong": result.wrong,
-        "verdict": str(judgement.verdict),
-        "rule": judgement.decision.rule,
-        "explanation": explanation_value(book, judgement, said) if explain else None,
+        "explanation": _explanation(book, result) if explain else None,
     }
 
 
+def _explanation(book: Rulebook, result: Result) -> dict[str, Any] | list[Any]:
+    found = result.found
+    if isinstance(found, Judgement):
+        return explanation_value(book, found, nearest(every_rule(book, found)))
+    server = result.case.peer
+    return [way_value(book, found.config, way, server) for way in found.taken]
+
+
 def _coverage(book: Rulebook, trials: Sequence[Trial]) -> dict[str, Any]:
-    missed = undecided(book, trials)
+    rules = book.policy.rules
+    routes = () if book.config is None else book.config.outbound.routes
     return {
         "decided_by": book.source,
-        "rules": len(book.policy.rules),
+        "rules": len(rules),
         "undecided": [
-            {"name": book.policy.rules[at].name, "place": book.rule_place(at)}
-            for at in missed
+            {"name": rules[at].name, "place": book.rule_place(at)}
+            for at in undecided(book, trials)
+        ],
+        "routes": len(routes),
+        "untaken": [
+            {"name": routes[at].name, "place": book.route_place(at)}
+            for at in untaken(book, trials)
         ],
     }

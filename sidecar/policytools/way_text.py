@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sidecar.policytools.outbound import RouteSaid, Way
     from sidecar.policytools.rulebook import Rulebook
 
-_SHOWN: Final = 10
+SHOWN: Final = 10
 _EFFECTS: Final = {
     RouteEffect.TAKEN: "is taken",
     RouteEffect.LATER: "leads there, after the one that is taken",
@@ -24,7 +24,12 @@ _EFFECTS: Final = {
 
 
 def way_lines(
-    book: Rulebook, config: Config, way: Way, server: Peer | None, *, every: bool
+    book: Rulebook,
+    config: Config,
+    way: Way,
+    server: Peer | None,
+    *,
+    most: int | None = SHOWN,
 ) -> Iterator[str]:
     """Write which way a connection takes.
 
@@ -33,12 +38,12 @@ def way_lines(
         config: Has them.
         way: Which one is taken.
         server: Who was said to answer; None if nobody has said it.
-        every: Whether to show all routes, or those that are read and the nearest.
+        most: How many routes to show, the nearest; None for all of them.
     """
     yield headline(book, config, way)
     for label, text in _facts(config, way, server):
         yield f"  {label:<9} {text}"
-    shown = way.routes if every else _nearest(way)
+    shown = way.routes if most is None else _nearest(way, most)
     if shown:
         yield "routes"
     for said in shown:
@@ -48,7 +53,7 @@ def way_lines(
         for key, miss in said.misses.items():
             yield f"      {key}: {miss}"
     if left_out := len(way.routes) - len(shown):
-        yield f"  and {left_out:,} more (--all shows every route)"
+        yield f"  and {left_out:,} more"
 
 
 def headline(book: Rulebook, config: Config, way: Way) -> str:
@@ -75,10 +80,10 @@ def _facts(config: Config, way: Way, server: Peer | None) -> Iterator[tuple[str,
     yield "to", str(way.destination)
     if isinstance(way.plan, Originate) and way.route is not None:
         expected = config.outbound.routes[way.route].peers
-        for at, peer in enumerate(expected[:_SHOWN]):
+        for at, peer in enumerate(expected[:SHOWN]):
             yield "or" if at else "expects", str(peer)
-        if len(expected) > _SHOWN:
-            yield "or", f"{len(expected) - _SHOWN} more"
+        if len(expected) > SHOWN:
+            yield "or", f"{len(expected) - SHOWN} more"
         if way.plan.identity is not None:
             yield "shows", f"the identity '{way.plan.identity}'"
         if way.plan.server_name is not None:
@@ -91,10 +96,10 @@ def _facts(config: Config, way: Way, server: Peer | None) -> Iterator[tuple[str,
         yield "note", note
 
 
-def _nearest(way: Way) -> list[RouteSaid]:
+def _nearest(way: Way, most: int) -> list[RouteSaid]:
     rank = {RouteEffect.TAKEN: 0, RouteEffect.LATER: 2, RouteEffect.MISSES: 1}
     found = sorted(way.routes, key=lambda s: (rank[s.effect], len(s.misses)))
-    return sorted(found[:_SHOWN], key=lambda said: said.number)
+    return sorted(found[:most], key=lambda said: said.number)
 
 
 def way_value(

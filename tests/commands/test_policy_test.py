@@ -77,8 +77,8 @@ def test_a_rule_that_decides_no_case_fails_only_where_that_is_asked(
     by_rule = put("b.yaml", [GOOD], policy="policy.yaml")
     assert run(only_default) == 0
     assert run("--require-coverage", only_default) == 1
-    said = "--require-coverage: every rule has to decide a case\n"
-    assert capsys.readouterr().err == said
+    said = "--require-coverage: every rule has to decide a case"
+    assert capsys.readouterr().err.startswith(said)
     assert run("--require-coverage", only_default, by_rule) == 0
 
 

@@ -7,12 +7,20 @@ from textwrap import dedent, indent
 import pytest
 from hypothesis import given, strategies as st
 
+from sidecar.config.model import Endpoint
 from sidecar.config.problems import ConfigError
 from sidecar.config.yaml_document import parse_document
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.evaluate import Verdict
-from sidecar.policytools.cases import Case, Suite, SuiteReading, suite_of
+from sidecar.policytools.cases import (
+    Case,
+    RouteCase,
+    RouteExpectation,
+    Suite,
+    SuiteReading,
+    suite_of,
+)
 from sidecar.telemetry.labels import Reason
 from tests.policytools.books import CART
 
@@ -27,6 +35,7 @@ def with_case(lines: str, name: str = "x") -> str:
 
 def case(lines: str) -> Case:
     (found,) = read(with_case(lines)).suite.cases
+    assert isinstance(found, Case)
     return found
 
 
@@ -58,6 +67,51 @@ def test_a_peer_may_have_several_names() -> None:
     lines = "peer: [dns:a.test, 'subject:OU=web']\nport: 1\nexpect: deny"
     names = CertificateNames(frozenset({"a.test"}), (("OU", "web"),))
     assert case(lines).peer == names
+
+
+def test_a_case_may_be_of_a_connection_that_the_application_makes() -> None:
+    lines = dedent(f"""\
+        to: API.test:443
+        resolve: {{Api.test: [10.0.0.1, "::1"]}}
+        peer: {CART}
+        expect: deny
+        route: api
+        reason: unexpected_peer
+        """)
+    (found,) = read(with_case(lines)).suite.cases
+    assert found == RouteCase(
+        "x",
+        Endpoint("api.test", 443),
+        RouteExpectation.DENY,
+        {"api.test": ("10.0.0.1", "::1")},
+        SpiffeId.parse(CART),
+        "api",
+        Reason.UNEXPECTED_PEER,
+    )
+    (found,) = read(with_case("to: '[::1]:1'\nexpect: mtls")).suite.cases
+    assert found == RouteCase("x", Endpoint("::1", 1), RouteExpectation.MTLS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("to: a.test\nexpect: mtls", "to: expected HOST:PORT, got 'a.test'"),
+        ("to: a.test:1\nexpect: allow", "expected one of 'mtls', 'plaintext', 'deny'"),
+        ("to: a.test:1\nexpect: mtls\nport: 1", "cases[0].port: unknown key 'port'"),
+        ("to: a:1\nexpect: deny\nresolve: {a: []}", "resolve.a: expected at least one"),
+        ("to: a:1\nexpect: deny\nresolve: {a: [b]}", "expected an IP address, got 'b'"),
+        (
+            "to: a:1\nexpect: mtls\npeer: unauthenticated",
+            "a server always shows a certificate, got 'unauthenticated'",
+        ),
+        (
+            "to: a:1\nexpect: plaintext\nreason: expired",
+            "a handshake that fails is denied, and 'plaintext' is expected",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_with_its_place(lines: str, said: str) -> None:
+    assert any(said in each for each in problems(with_case(lines)))
 
 
 @pytest.mark.parametrize("key", ["config", "policy", "config_map"])

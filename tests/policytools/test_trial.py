@@ -12,8 +12,15 @@ from sidecar.policy.evaluate import Verdict
 from sidecar.policy.model import Action, Policy, Rule
 from sidecar.policy.pattern import parse_pattern
 from sidecar.policytools.cases import Case, Suite, SuiteReading, suite_of
-from sidecar.policytools.trial import Trial, explained, try_cases, undecided
+from sidecar.policytools.trial import (
+    Trial,
+    explained,
+    try_cases,
+    undecided,
+    untaken,
+)
 from tests.policytools.books import CART, FRONTEND, of_files, of_text, of_values
+from tests.policytools.test_way_text import book as book_with_routes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,60 +31,6 @@ if TYPE_CHECKING:
 def tried(book: Rulebook, text: str) -> Trial:
     document = parse_document(f"cases:\n{dedent(text)}".encode(), "cases.yaml")
     return try_cases(suite_of(document), book)
-
-
-def one(book: Rulebook, **keys: object) -> str | None:
-    lines = "".join(f"    {key}: {value}\n" for key, value in keys.items())
-    (result,) = tried(book, f"  - name: x\n{lines}").results
-    return result.wrong
-
-
-def test_a_case_that_holds_has_nothing_wrong() -> None:
-    assert one(of_text(), peer=FRONTEND, port=8080, expect="allow") is None
-    named = "frontend-calls-api"
-    assert one(of_text(), peer=FRONTEND, port=8080, expect="allow", rule=named) is None
-    assert one(of_text(), peer=CART, port=1, expect="deny", rule="default") is None
-
-
-@pytest.mark.parametrize(
-    ("expect", "rule", "said"),
-    [
-        ("deny", None, "expected deny, got allow by rule 'frontend-calls-api'"),
-        (
-            "allow",
-            "prometheus",
-            "expected allow by rule 'prometheus', got allow by rule 'frontend-calls-api'",
-        ),
-        (
-            "audit",
-            "default",
-            "expected audit by default, got allow by rule 'frontend-calls-api'",
-        ),
-    ],
-)
-def test_a_case_that_does_not_says_what_was_expected_and_what_is(
-    expect: str, rule: str | None, said: str
-) -> None:
-    keys = {"peer": FRONTEND, "port": 8080, "expect": expect}
-    assert one(of_text(), **keys, **({"rule": rule} if rule else {})) == said
-
-
-def test_a_handshake_that_fails_is_a_denial_with_its_reason(tmp_path: Path) -> None:
-    book = of_files(tmp_path)
-    keys = {"peer": "unauthenticated", "port": 8080, "expect": "deny"}
-    for reason in ("no_certificate", "plaintext"):
-        assert one(book, **keys, reason=reason) is None
-    assert one(book, **keys) is None
-    found = "got deny in the handshake (no_certificate or plaintext)"
-    assert one(book, **keys, reason="expired") == (
-        f"expected deny in the handshake (expired), {found}"
-    )
-    assert one(book, **keys, rule="default") == f"expected deny by default, {found}"
-    keys["expect"] = "allow"
-    assert one(book, **keys) == f"expected allow, {found}"
-    assert one(of_text(), peer=CART, port=1, expect="deny", reason="expired") == (
-        "expected deny in the handshake (expired), got deny by default"
-    )
 
 
 def test_cases_that_cannot_be_tried_are_problems_all_at_once() -> None:
@@ -118,6 +71,20 @@ def test_a_rule_counts_as_decided_where_it_decides_or_would(tmp_path: Path) -> N
     )
     assert undecided(book, [trial]) == [1, 3]
     assert undecided(of_files(tmp_path), [trial]) == [0, 1, 2, 3]
+
+
+def test_routes_count_once_a_case_asks_for_one(tmp_path: Path) -> None:
+    routed, _ = book_with_routes()
+    policy = tried(
+        routed, "- {name: a, peer: unauthenticated, port: 1, expect: deny}\n"
+    )
+    assert untaken(routed, [policy]) == []
+    route = tried(routed, "- {name: a, to: 10.0.0.1:80, expect: plaintext}\n")
+    assert untaken(routed, [policy, route]) == [0, 2]
+    assert undecided(routed, [route]) == []
+    other = of_files(tmp_path)
+    assert untaken(other, [route]) == []
+    assert untaken(of_text(), [route]) == []
 
 
 def test_of_many_failures_only_some_are_explained_the_fewer_the_more_rules() -> None:

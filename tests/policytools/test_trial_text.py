@@ -7,6 +7,7 @@ from sidecar.policytools.cases import suite_of
 from sidecar.policytools.trial import Trial, try_cases
 from sidecar.policytools.trial_text import books_of, failure_lines, trial_lines
 from tests.policytools.books import CART, FRONTEND, of_text
+from tests.policytools.test_way_text import book as book_with_routes
 
 BOOK = of_text()
 ALLOWED = f"- {{name: good, peer: {FRONTEND!r}, port: 8080, expect: allow}}"
@@ -74,3 +75,33 @@ def test_of_many_rules_some_are_named() -> None:
     assert lines[1] == "policy.yaml: 1 of 40 rules decided a case"
     assert lines[-1] == "  and 19 more decided none"
     assert len(lines) == 23
+
+
+ROUTED, _ = book_with_routes()
+
+
+def of_routes(*cases: str) -> Trial:
+    text = "\n".join(["cases:", *cases])
+    return try_cases(suite_of(parse_document(text.encode(), "cases.yaml")), ROUTED)
+
+
+WAY = "- {name: safe, to: '10.0.0.1:80', expect: mtls}"
+
+
+def test_a_way_that_is_not_as_claimed_is_explained_and_routes_are_covered() -> None:
+    expected = """\
+        cases.yaml:2: safe: expected mtls, got plaintext by route 'old'
+            in plaintext by route 'old' (sidecar.yaml:12)
+              to        10.0.0.1:80
+              note      this holds if 10.0.0.1 is no address of api.test (say what is: --resolve api.test=ADDRESS)
+            routes
+              sidecar.yaml:11: mtls api: does not match
+                  to: api.test, not 10.0.0.1
+              sidecar.yaml:12: plaintext old: is taken
+              sidecar.yaml:13: deny no: does not match
+                  to: 192.0.2.0/24, not 10.0.0.1
+        cases.yaml: 1 case, 1 failed
+        sidecar.yaml: 1 of 3 routes taken by a case
+          sidecar.yaml:11: api taken by none
+          sidecar.yaml:13: no taken by none"""
+    assert "\n".join(trial_lines([of_routes(WAY)])) == dedent(expected)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from sidecar.policytools.trial_values import trial_value
-from tests.policytools.test_trial_text import ALLOWED, DENIED, trial
+from tests.policytools.test_trial_text import ALLOWED, DENIED, WAY, of_routes, trial
 
 
 def test_every_case_is_told_and_failures_are_explained() -> None:
@@ -22,8 +22,6 @@ def test_every_case_is_told_and_failures_are_explained() -> None:
         "place": "cases.yaml:2",
         "ok": True,
         "wrong": None,
-        "verdict": "allow",
-        "rule": "frontend-calls-api",
         "explanation": None,
     }
     assert bad["wrong"] == "expected allow, got deny by default"
@@ -36,9 +34,26 @@ def test_every_case_is_told_and_failures_are_explained() -> None:
                 {"name": "prometheus", "place": "policy.yaml:7"},
                 {"name": "no-batch", "place": "policy.yaml:16"},
             ],
+            "routes": 0,
+            "untaken": [],
         }
     ]
 
 
 def test_where_all_hold_it_is_ok() -> None:
     assert trial_value([trial(ALLOWED)])["ok"] is True
+
+
+def test_a_way_is_explained_as_explain_does() -> None:
+    found = trial_value([of_routes(WAY)])
+    assert json.loads(json.dumps(found)) == found
+    ((case,),) = (file["cases"] for file in found["files"])
+    (way,) = case["explanation"]
+    assert (way["direction"], way["mode"], way["route"]) == (
+        "outbound",
+        "plaintext",
+        "old",
+    )
+    (coverage,) = found["coverage"]
+    assert coverage["routes"] == 3
+    assert [each["name"] for each in coverage["untaken"]] == ["api", "no"]
