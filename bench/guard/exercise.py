@@ -18,10 +18,10 @@ REQUEST: Final = "request"
 MEGABYTE: Final = "MiB"
 CONNECTION: Final = "new connection"
 
-_BATCHES: Final = 6
-_REQUESTS: Final = 200
-_MEGABYTES: Final = 8
-_CONNECTIONS: Final = 20
+_BATCHES: Final = 10
+_REQUESTS: Final = 120
+_MEGABYTES: Final = 5
+_CONNECTIONS: Final = 12
 
 # The last bytes have arrived, but the proxies may not be done with what comes after.
 _SETTLE_SECONDS: Final = 0.05
