@@ -70,7 +70,7 @@ def inject_again(pod: Pod, settings: InjectionSettings) -> Injection:
     settings = _settings_of(sidecar, settings)
     others = [each for each in pod.containers if not _is_ours(each, status)]
     problems = [*conflicts_in(others, pod, settings)]
-    rewrites = _rewrites(others, problems) if settings.rewrite_probes else []
+    rewrites = _rewrites(pod, others, problems) if settings.rewrite_probes else []
     told_now = told(rewrites, problems, before) if rewrites else ""
     if problems:
         return Refused(tuple(problems))
@@ -159,8 +159,10 @@ def _settings_of(sidecar: Container, settings: InjectionSettings) -> InjectionSe
     )
 
 
-def _rewrites(containers: list[Container], problems: list[str]) -> list[Rewrite]:
-    found = rewrites_in(containers, problems)
+def _rewrites(
+    pod: Pod, containers: list[Container], problems: list[str]
+) -> list[Rewrite]:
+    found = rewrites_in(pod, containers, problems)
     return [each for each in found if not asks_us({each.kind: each.original})]
 
 

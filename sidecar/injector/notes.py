@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 _SCRAPE: Final = "prometheus.io/"
-_GRACE: Final = 30
-"""Seconds, where a pod says nothing: terminationGracePeriodSeconds."""
 
 
 def notes_on(
@@ -48,8 +46,7 @@ def notes_on(
             "spec.resources: what the pod as a whole asks for has to hold what the"
             " sidecar asks for, too"
         )
-    grace = pod.spec.get("terminationGracePeriodSeconds")
-    grace = grace if isinstance(grace, int) else _GRACE
+    grace = pod.grace_seconds
     if grace < settings.drain_seconds:
         yield (
             f"spec.terminationGracePeriodSeconds: {grace} s end before the sidecar has"

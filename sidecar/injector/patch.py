@@ -75,7 +75,9 @@ def inject(
     if has_it(read):
         return Refused(tuple(problems)) if problems else inject_again(read, settings)
     problems += conflicts(read, settings)
-    rewrites = rewrites_in(read.containers, problems) if settings.rewrite_probes else []
+    rewrites = (
+        rewrites_in(read, read.containers, problems) if settings.rewrite_probes else []
+    )
     text = told(rewrites, problems)
     if problems:
         return Refused(tuple(problems))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 LISTS: Final = ("containers", "initContainers")
+GRACE_SECONDS: Final = 30
+"""Where a pod says nothing: terminationGracePeriodSeconds."""
 ListName: TypeAlias = Literal["containers", "initContainers"]
 
 
@@ -83,6 +85,12 @@ class Pod:
     def of(self, inside: ListName) -> list[Container]:
         """Give the containers of one list."""
         return [each for each in self.containers if each.inside == inside]
+
+    @property
+    def grace_seconds(self) -> int:
+        """How long its containers may take to end."""
+        seconds = self.spec.get("terminationGracePeriodSeconds")
+        return seconds if isinstance(seconds, int) else GRACE_SECONDS
 
     @property
     def volumes(self) -> list[str]:

@@ -26,7 +26,7 @@ from sidecar.config.app_probes import (
 )
 from sidecar.config.wording import shown
 from sidecar.injector.model import TELEMETRY_PORT
-from sidecar.injector.pod import PROBES, Container, mapping_of
+from sidecar.injector.pod import GRACE_SECONDS, PROBES, Container, mapping_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 HANDLERS: Final = ("httpGet", "tcpSocket", "grpc")
 _HOOKS: Final = {"postStart": "poststartz", "preStop": "prestopz"}
-_HOOK_SECONDS: Final = 30
-"""Kubernetes gives such a handler no limit; nothing of ours is without one."""
+_START_SECONDS: Final = 600
+"""Kubernetes gives a postStart no limit; nothing of ours is without one."""
+_LEAST_SECONDS: Final = 30
+_MOST_SECONDS: Final = 86_400
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -70,19 +72,29 @@ class Rewrite:
         return {"path": self.asked, "port": TELEMETRY_PORT, "scheme": "HTTP"}
 
 
-def rewrites_of(container: Container) -> Iterator[Rewrite]:
+def rewrites_of(
+    container: Container, grace_seconds: int = GRACE_SECONDS
+) -> Iterator[Rewrite]:
     """Find what of a container's probes and hooks the sidecar has to perform.
+
+    Args:
+        container: Of the application.
+        grace_seconds: Those of its pod, which are all that a preStop may take.
 
     Raises:
         ProbeError: One of them has a port that the container does not name, or
             something that no probe can have.
     """
     for key, last in PROBES.items():
-        yield from _rewrites(container, (key,), container.section(key), last)
+        probe = container.section(key)
+        seconds = probe.get("timeoutSeconds") or 1
+        yield from _rewrites(container, (key,), probe, last, seconds)
     lifecycle = container.section("lifecycle")
+    grace = min(max(grace_seconds, _LEAST_SECONDS), _MOST_SECONDS)
     for key, last in _HOOKS.items():
         hook = mapping_of(lifecycle, key)
-        yield from _rewrites(container, ("lifecycle", key), hook, last)
+        seconds = grace if key == "preStop" else _START_SECONDS
+        yield from _rewrites(container, ("lifecycle", key), hook, last, seconds)
 
 
 def asks_us(probe: Mapping[str, Any]) -> bool:
@@ -92,7 +104,11 @@ def asks_us(probe: Mapping[str, Any]) -> bool:
 
 
 def _rewrites(
-    container: Container, way: tuple[str, ...], probe: Mapping[str, Any], last: str
+    container: Container,
+    way: tuple[str, ...],
+    probe: Mapping[str, Any],
+    last: str,
+    seconds: int,
 ) -> Iterator[Rewrite]:
     place = ".".join([container.place, *way])
     # A tcpSocket of a hook was never performed by any Kubernetes.
@@ -108,9 +124,8 @@ def _rewrites(
             raise ProbeError(
                 f"{place}.{kind}: expected a mapping, got {shown(original)}"
             )
-        seconds = _HOOK_SECONDS if "lifecycle" in way else probe.get("timeoutSeconds")
         asked = f"{PREFIX}{container.name}/{last}"
-        app_probe = AppProbe(_handler(container, kind, original, place), seconds or 1)
+        app_probe = AppProbe(_handler(container, kind, original, place), seconds)
         text = render_app_probes({asked: app_probe})
         try:
             # What is too much for one is too much for all, and is said there.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sidecar.config.app_probes import AppProbe
     from sidecar.injector.edits import Edits
-    from sidecar.injector.pod import Container
+    from sidecar.injector.pod import Container, Pod
 
 _MOST_ANNOTATIONS: Final = 256 * 1024  # TotalAnnotationSizeLimitB, apimachinery
 _REMEDY: Final = (
@@ -22,12 +22,14 @@ _REMEDY: Final = (
 )
 
 
-def rewrites_in(containers: Iterable[Container], problems: list[str]) -> list[Rewrite]:
+def rewrites_in(
+    pod: Pod, containers: Iterable[Container], problems: list[str]
+) -> list[Rewrite]:
     """Find what the sidecar has to perform; what cannot work goes to *problems*."""
     found: list[Rewrite] = []
     for container in containers:
         try:
-            found += rewrites_of(container)
+            found += rewrites_of(container, pod.grace_seconds)
         except ProbeError as error:
             problems.append(str(error))
     return found

@@ -34,6 +34,11 @@ _LOG = logging.getLogger(__name__)
 # The pod's own address, for who asks in another way than over TCP.
 _LOOPBACK: Final = "127.0.0.1"
 
+# Of one that may take longer, as a hook, few may wait: each holds a connection of a
+# listener that has not many, and others have their questions, too.
+_SHORT_SECONDS: Final = 60
+_MOST_WAITING: Final = 8
+
 _BODILESS: Final = frozenset({204, 205, 304})  # RFC 9110, 15
 # For a request to come, and the answer to go.
 _SPARE_SECONDS: Final = 2.0
@@ -51,6 +56,8 @@ class Prober:
     async def __call__(self, request: Request) -> Response:
         """Perform it, and answer as the application has."""
         while self._waiting is not None:
+            if self._is_crowded(self._waiting):
+                return text("it is being asked, and enough wait for its answer", 503)
             wait = _Wait()
             self._waiting.append(wait)
             await wait.over.wait()
@@ -67,6 +74,10 @@ class Prober:
                 wait.response = response
                 wait.over.set()
         return response
+
+    def _is_crowded(self, waiting: list[_Wait]) -> bool:
+        long = self._probe.timeout_seconds > _SHORT_SECONDS
+        return long and len(waiting) >= _MOST_WAITING
 
     async def _perform(self, request: Request) -> Answer:
         seconds = self._probe.timeout_seconds

@@ -91,6 +91,22 @@ async def test_many_who_ask_at_once_cost_the_application_one_probe() -> None:
     assert len(app.asked) == 1
 
 
+async def test_few_wait_for_one_that_may_take_long(autojump_clock: MockClock) -> None:
+    """Whoever reaches the listener may ask, and has to leave room for others."""
+    async with application() as app:
+        probe = prober(HttpProbe(app.port), seconds=600)
+        heard: list[int] = []
+
+        async def ask() -> None:
+            heard.append((await probe(ASK)).status)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(64):
+                nursery.start_soon(ask)
+    assert heard == [503] * 55 + [504] * 9
+    assert len(app.asked) == 1
+
+
 async def test_one_that_is_given_up_is_begun_anew_for_those_who_still_ask() -> None:
     async with application() as app:
         probe = prober(HttpProbe(app.port), seconds=60)
