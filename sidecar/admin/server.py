@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+import zlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 from attrs import field, frozen
 
+from sidecar.admin.encoding import accepts_gzip
 from sidecar.admin.guard import guarded
 from sidecar.admin.http import HttpLimits
 from sidecar.admin.messages import JSON, Handler, Request, Response, text
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from sidecar.admin.readiness import Readiness
 
     Rows = Iterable[Mapping[str, Any]]
+
+_GZIP: Final = 31
+"""The window of 32 KiB, with gzip's header and trailer around (zlib.compressobj)."""
 
 # How many connections are written down before others on the event loop have a turn.
 _BATCH = 200
@@ -81,12 +86,18 @@ def telemetry_handler(
 ) -> Handler:
     """Metrics and probes, and *more*. Nothing here changes anything."""
 
-    async def show_metrics(_request: Request) -> Response:
+    async def show_metrics(request: Request) -> Response:
+        packed = accepts_gzip(request.headers.get("accept-encoding", ""))
+        packer = zlib.compressobj(level=1, wbits=_GZIP) if packed else None
         parts = []
         for part in metrics.render_parts():
-            parts.append(part)
+            parts.append(packer.compress(part) if packer else part)
             await trio.lowlevel.checkpoint()
-        return Response(200, b"".join(parts), CONTENT_TYPE)
+        if packer is None:
+            return Response(200, b"".join(parts), CONTENT_TYPE)
+        parts.append(packer.flush())
+        encoding = (("Content-Encoding", "gzip"),)
+        return Response(200, b"".join(parts), CONTENT_TYPE, encoding)
 
     def live(_request: Request) -> Response:
         return text("ok")

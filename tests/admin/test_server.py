@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,24 @@ async def test_metrics_are_what_a_scraper_reads(
     assert response.status == 200
     assert response.content_type.startswith("text/plain; version=")
     assert b'sidecar_sent_bytes_total{direction="inbound"} 5.0\n' in response.body
+
+
+async def test_who_takes_gzip_reads_the_same(
+    metrics: Metrics, readiness: Readiness
+) -> None:
+    handler = telemetry_handler(metrics, readiness)
+    plain = await ask(handler, Request("GET", "/metrics"))
+    headers = {"accept-encoding": "gzip"}
+    packed = await ask(handler, Request("GET", "/metrics", headers=headers))
+    assert packed.headers == (("Content-Encoding", "gzip"),)
+    assert packed.content_type == plain.content_type
+    assert len(packed.body) < len(plain.body) / 4
+
+    def names(body: bytes) -> list[bytes]:
+        return [line.rpartition(b" ")[0] for line in body.splitlines()]
+
+    assert names(gzip.decompress(packed.body)) == names(plain.body)
+    assert plain.headers == ()
 
 
 async def test_a_scrape_lets_others_run(metrics: Metrics, readiness: Readiness) -> None:
