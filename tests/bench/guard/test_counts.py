@@ -62,8 +62,8 @@ def count(value: float, item: str = REQUEST) -> Count:
     ("value", "limit", "has_grown"),
     [
         (100, 100, False),
-        (105, 100, False),
-        (106, 100, True),
+        (110, 100, False),
+        (111, 100, True),
         (50, 100, False),
         (1000, None, False),
     ],

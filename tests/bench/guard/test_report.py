@@ -11,7 +11,7 @@ CALLS = Count(SYSTEM_CALLS, REQUEST, 8.0, {"recvfrom": 4.0})
 def test_a_count_that_has_grown_is_named_with_what_it_is_made_of() -> None:
     text = report([Verdict(FUNCTIONS, 40.0), Verdict(CALLS, 8.0)])
     line = next(line for line in text.split("\n") if "our functions" in line)
-    assert line.split("|")[2:6] == [" 40.00 ", "        5% ", " 48.00 ", " HAS GROWN "]
+    assert line.split("|")[2:6] == [" 40.00 ", "       10% ", " 48.00 ", " HAS GROWN "]
     assert text.endswith(
         "calls of our functions, each request, most of them:\n"
         "      4.00  sidecar.relay.flow.Flow.move"
