@@ -127,6 +127,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 except SSL.WantReadError:
                     await self._feed()
                 except SSL.Error as error:
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        await self._flush_if_idle()  # the alert
                     raise trio.BrokenResourceError(_reason(error)) from error
                 else:
                     await trio.lowlevel.checkpoint()
@@ -144,9 +146,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 with contextlib.suppress(trio.BrokenResourceError):
                     with _openssl():
                         self._tls.shutdown()
-                    # Only if nobody is in the middle of a record.
-                    if not self._on_the_wire.locked():
-                        await self._flush()
+                    await self._flush_if_idle()
         finally:
             await self._transport.aclose()
 
@@ -163,6 +163,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
             data = self._waiting()
             if data:
                 await self._transport.send_all(data)
+
+    async def _flush_if_idle(self) -> None:
+        """Flush, but only if nobody is in the middle of a record."""
+        if not self._on_the_wire.locked():
+            await self._flush()
 
     async def _feed(self) -> None:
         data = await self._transport.receive_some(_READ_BYTES)

@@ -115,6 +115,20 @@ async def test_an_end_without_a_goodbye_is_no_end() -> None:
         await server.receive_some()
 
 
+async def test_what_is_wrong_after_the_handshake_is_answered_by_an_alert() -> None:
+    wire = in_memory()
+    client, server = pair_over(wire)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        nursery.start_soon(server.do_handshake)
+    await wire[0].send_all(b"\x17\3\3\0\x20" + bytes(32))
+    with pytest.raises(trio.BrokenResourceError, match="bad record mac"):
+        await server.receive_some()
+    await server.aclose()
+    with pytest.raises(trio.BrokenResourceError, match="alert bad record mac"):
+        await client.receive_some()
+
+
 async def test_a_client_that_speaks_no_tls_is_refused_for_that() -> None:
     ours, theirs = in_memory()
     _, server = pair_over((ours, theirs))
