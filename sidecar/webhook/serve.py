@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 LIMITS: Final = HttpLimits(
-    connections=100,
+    # An API server has 200 pods under way at most (--max-mutating-requests-inflight), and
+    # there are several; one that is let go before it asks has failed.
+    connections=512,
     # An API server takes objects of 3 MiB, and sends who asks and why with them.
     body_bytes=4 * 1024 * 1024,
     # Within the memory that the webhook has, whoever sends them.

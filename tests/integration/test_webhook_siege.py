@@ -90,15 +90,27 @@ def test_many_that_say_nothing_or_little_keep_nobody_out(
     webhook: Webhook, said: bytes
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(2 * LIMITS.connections):
+        for _ in range(LIMITS.connections + 100):
             dial(webhook, stack, said)
         for _ in range(3):
             assert webhook.post(body())[0] == 200
     assert webhook.page("/readyz")[0] == 200
 
 
+def test_as_many_as_an_api_server_may_have_under_way_are_all_answered(
+    webhook: Webhook,
+) -> None:
+    """`--max-mutating-requests-inflight` is 200; each is slow to ask, none is let go."""
+    with ExitStack() as stack:
+        asking = [dial(webhook, stack, POST) for _ in range(200)]
+        for connection in asking:
+            connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body()) + body())
+        for connection in asking:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_many_that_do_not_even_shake_hands_keep_nobody_out(webhook: Webhook) -> None:
     with ExitStack() as stack:
-        for _ in range(3 * LIMITS.connections):
+        for _ in range(LIMITS.connections + 100):
             stack.enter_context(socket.create_connection(("127.0.0.1", webhook.port)))
         assert webhook.post(body())[0] == 200
