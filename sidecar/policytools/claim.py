@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -15,13 +15,17 @@ from sidecar.policytools.outbound import ways_to
 from sidecar.proxy.plan import Originate, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from sidecar.config.model import Config
     from sidecar.policytools.cases import Case, RouteCase
     from sidecar.policytools.inbound import Judgement
     from sidecar.policytools.outbound import Way
     from sidecar.policytools.rulebook import Rulebook
+
+
+_COMPARED: Final = 2_000
+"""Names that a misspelt one is compared with: of more, it takes its time."""
 
 
 @frozen
@@ -38,12 +42,12 @@ def try_call(case: Case, book: Rulebook) -> tuple[Judgement, str | None]:
     Raises:
         Invalid: It cannot be tried.
     """
-    names = [rule.name for rule in book.policy.rules]
-    findings = [*_unknown("rule", case.rule, names, book.source)]
+    findings = [*_unknown("rule", case.rule, book.numbers, book.source)]
     try:
         judgement = judge(book, Call(case.peer, case.port, case.source))
     except SourceNeeded as error:
-        name, place = names[error.number], book.rule_place(error.number)
+        name = book.policy.rules[error.number].name
+        place = book.rule_place(error.number)
         what = f"missing: rule {name!r} ({place}) asks where it comes from"
         findings.append(Finding(("source",), what))
         raise Invalid(findings) from None
@@ -115,10 +119,10 @@ def _mode(way: Way) -> RouteExpectation:
 
 
 def _unknown(
-    key: str, name: str | None, names: Iterable[str], source: str
+    key: str, name: str | None, names: Collection[str], source: str
 ) -> Iterator[Finding]:
     if name is not None and name != BY_DEFAULT and name not in names:
-        guess = suggestion(name, names)
+        guess = suggestion(name, names) if len(names) <= _COMPARED else ""
         what = f"{source} has no {key} of that name, got {shown(name)}{guess}"
         yield Finding((key,), what)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from sidecar.config.model import Endpoint
+from sidecar.config.model import ORIGINAL, Endpoint
 from sidecar.identity.names import CertificateNames
 from sidecar.identity.spiffe_id import SpiffeId
 from sidecar.policy.pattern import (
@@ -104,7 +104,7 @@ def matrix_of(
     """
     ports, peers, config = _ports(book), _peers(book), book.config
     shown = sorted(ports)[: size.ports]
-    other = next((port for port in range(1, 65536) if port not in ports), None)
+    other = _other(book, ports)
     columns = [*shown, *([] if other is None else [other])]
     place = source or _elsewhere(book.policy.rules)
     rows = tuple(
@@ -126,6 +126,15 @@ def matrix_of(
         max(0, len(peers) - size.peers),
         len(ports) - len(shown),
     )
+
+
+def _other(book: Rulebook, ports: set[int]) -> int | None:
+    """Give a port that nobody names; None if there is none, or nothing leads there."""
+    if book.config is not None:
+        listeners = book.config.inbound.listeners
+        if all(each.destination != ORIGINAL for each in listeners):
+            return None
+    return next((port for port in range(1, 65536) if port not in ports), None)
 
 
 def _cell(book: Rulebook, call: Call, *, certain: bool) -> Cell:

@@ -22,7 +22,7 @@ from sidecar.policy.compile import compile_policy
 from sidecar.policy.model import Action, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sidecar.config.document import Document
@@ -69,12 +69,13 @@ class Rulebook:
         return place_in(self.document, "rules", number)
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def numbers(self) -> Mapping[str, int]:
+        """The number of every rule, by its name."""
         return {rule.name: at for at, rule in enumerate(self.policy.rules)}
 
     def number_of(self, name: str) -> int:
         """Give the number of the rule that is called *name*."""
-        return self._numbers[name]
+        return self.numbers[name]
 
     @cached_property
     def _with_sources(self) -> tuple[Sequence[int], RuleIndex | None]:

@@ -12,7 +12,9 @@ from sidecar.policy.evaluate import Verdict
 from sidecar.policytools.cases import Case, RouteCase, RouteExpectation
 from sidecar.policytools.claim import try_call, try_route
 from sidecar.telemetry.labels import Reason
+from tests.policy.test_evaluate import lines_of
 from tests.policytools.books import CART, FRONTEND, of_files, of_text
+from tests.policytools.test_inbound import of_workloads
 from tests.policytools.test_way_text import book
 
 if TYPE_CHECKING:
@@ -164,3 +166,20 @@ def test_what_cannot_be_tried_is_told_why() -> None:
         "routes are in sidecar.yaml, and policy.yaml is a policy (name the "
         "configuration: config)"
     ]
+
+
+def test_of_very_many_rules_none_is_guessed() -> None:
+    case = Case("x", OTHER, 80, DENY, rule="r")
+    (said,) = untried(partial(try_call, case, of_workloads(2_001)))
+    assert said == "policy.yaml has no rule of that name, got 'r'"
+
+
+def test_a_case_costs_the_same_however_many_rules_there_are() -> None:
+    case = Case("x", OTHER, 80, DENY, rule="default")
+
+    def cost(count: int) -> int:
+        made = of_workloads(count)
+        try_call(case, made)  # what is made once, when it is first asked for
+        return lines_of(partial(try_call, case, made))
+
+    assert cost(10) == cost(1_000)

@@ -20,7 +20,7 @@ from sidecar.policytools.matrix import (
     matrix_of,
 )
 from tests.policy import policies, reference
-from tests.policytools.books import CART, FRONTEND, of_files, of_text, of_values
+from tests.policytools.books import CART, CONFIG, FRONTEND, of_files, of_text, of_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +96,11 @@ def test_where_every_port_is_named_there_is_no_other() -> None:
     rule = Rule("r", Action.ALLOW, (pattern,), frozenset(range(1, 65536)))
     matrix = matrix_of(of_values(Policy(rules=(rule,))), size=Size(1, 2))
     assert (matrix.ports, matrix.ports_left_out) == ((1, 2), 65533)
+
+
+def test_where_nothing_leads_there_is_no_other(tmp_path: Path) -> None:
+    fixed = CONFIG.replace('    - {listen: "[::]:15006", destination: original}\n', "")
+    assert matrix_of(of_files(tmp_path, fixed)).ports == (8080, 9090, 9091)
 
 
 @given(policies.policies())
