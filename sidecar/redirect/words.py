@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
+from typing import Final
+
+_WORD: Final = re.compile(r"""[^ \t\r\n"'\\]+|"[^"'\\]*\"""")
+_SIMPLE: Final = re.compile(rf"[ \t\r\n]*(?:(?:{_WORD.pattern})(?:[ \t\r\n]+|$))*")
+"""A line in which quotes are around whole words, as iptables-save has them."""
 
 Canonical = tuple[tuple[str, ...], ...]
 
@@ -17,7 +23,7 @@ def canonical(line: str) -> Canonical:
     A line that is no sequence of words is only ever equal to itself.
     """
     try:
-        words = shlex.split(line)
+        words = _words(line)
     except ValueError:
         return ((line,),)
     groups: list[list[str]] = [[]]
@@ -29,6 +35,18 @@ def canonical(line: str) -> Canonical:
     # `-m multiport` only loads what `--dports` belongs to.
     told = (_plain(tuple(each)) for each in groups if each and each[0] != "-m")
     return tuple(sorted(each for each in told if each))
+
+
+def _words(line: str) -> list[str]:
+    """Give the words of *line*.
+
+    Raises:
+        ValueError: A quote is left open.
+    """
+    # shlex goes from one character to the next: with thousands of rules, for minutes.
+    if _SIMPLE.fullmatch(line):
+        return [word.strip('"') for word in _WORD.findall(line)]
+    return shlex.split(line)
 
 
 def _plain(group: tuple[str, ...]) -> tuple[str, ...]:

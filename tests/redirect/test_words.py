@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given, strategies as st
 
-from sidecar.redirect.words import canonical, target
+from sidecar.redirect.words import _words, canonical, target
 
 WRITTEN = "-A OUTPUT -p tcp -m comment --comment sidecar/outbound -j SIDECAR_OUTBOUND"
 
@@ -62,3 +64,14 @@ def test_the_target_is_found() -> None:
 def test_any_text_is_compared_without_an_error(text: str) -> None:
     assert canonical(text) == canonical(text)
     target(text)
+
+
+@given(st.text(st.sampled_from(" \t\n-ab\"'\\\u00a0\u2028#!")))
+def test_words_are_those_of_a_shell(text: str) -> None:
+    try:
+        expected = shlex.split(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="No "):
+            _words(text)
+    else:
+        assert _words(text) == expected

@@ -72,7 +72,8 @@ def _judge_family(facts: Facts, family: Family) -> Iterator[Finding]:
             )
     holders = [each for each in read if each.saved.owned]
     if not holders:
-        yield _missing(facts, family, tables)
+        if read or all(each.absent for each in tables):  # else they may be there
+            yield _missing(facts, family, tables)
         return
     if len(holders) > 1:
         names = " and ".join(str(each.tables.backend) for each in holders)

@@ -212,3 +212,14 @@ def test_the_rules_of_another_mesh_are_called_by_its_name(
     assert beside.remedy == ahead.remedy
     (unknown,) = problems(with_rules(HEALTHY, JUMP, TAKER + JUMP))
     assert unknown.remedy.startswith("move them behind ours")
+
+
+def test_of_tables_that_nobody_could_read_nothing_is_said_to_be_missing() -> None:
+    late = [
+        Tables(backend, family, None, "not done in 5 seconds")
+        for backend in (Backend.NFT, Backend.LEGACY)
+        for family in Family
+    ]
+    found = problems(evolve(HEALTHY, tables=tuple(late)))
+    assert {each.level for each in found} == {Level.UNTESTED}
+    assert len(found) == 4
