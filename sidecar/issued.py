@@ -54,6 +54,7 @@ class Issued:
         """
         if checked.material is not None:
             self.problems = self.unmet = ()
+            self._known = None
             return checked.material
         if self._newest is not None:
             try:

@@ -131,6 +131,19 @@ def other_name(path: str) -> SpiffeId:
     return SpiffeId.parse(f"spiffe://example.org{path}")
 
 
+def test_what_another_agent_sent_before_files_is_not_known_any_more() -> None:
+    internal = checked(hint="internal")
+    issued = Issued()
+    issued.receive(message(hint="internal"))
+    assert issued.material(internal, now()) is not None
+    files = evolve(checked(), material=material(svid("api")))
+    assert issued.material(files, now()) is files.material
+    issued.forget()
+    issued.receive(message(issue(AUTHORITY, "/other"), "external"))
+    assert issued.material(internal, now()) is None
+    assert "got 'internal'" in str(issued.problems[0])
+
+
 def test_an_additional_identity_that_is_absent_takes_no_other_with_it() -> None:
     pays = checked(additional={"pays": AdditionalIdentity(hint="pays")})
     billing = entry(issue(AUTHORITY, "/billing"), AUTHORITY, "pays")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import field, frozen
 
-from sidecar.config.crl import CrlError, parse_crls
+from sidecar.config.crl import CrlError, check_begun, parse_crls
 from sidecar.config.files import UnreadableError, read_bounded
 from sidecar.config.key_file import check_key_file
 from sidecar.config.model import NameKind
@@ -217,8 +217,13 @@ class _Reading:
 
     def trust(self, identity: Identity) -> FileTrust:
         name_roots = self._name_roots(identity.name_bundle)
-        crls = identity.crl and self.file(("crl",), identity.crl, parse_crls)
+        crls = identity.crl and self.file(("crl",), identity.crl, self._crls)
         return FileTrust(name_roots or (), crls or ())
+
+    def _crls(self, data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+        crls = parse_crls(data)
+        check_begun(crls, self._now)
+        return crls
 
     def _name_roots(self, path: Path | None) -> tuple[x509.Certificate, ...] | None:
         if path is None:

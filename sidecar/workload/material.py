@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sidecar.config.crl import CrlError, parse_crls
+from sidecar.config.crl import CrlError, check_begun, parse_crls
 from sidecar.config.material import Material
 from sidecar.config.place import Finding, Invalid, Place
 from sidecar.config.wording import shown
@@ -26,6 +26,8 @@ from sidecar.identity.svid import Svid
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping
+
+    from cryptography import x509
 
     from sidecar.config.material import FileTrust
     from sidecar.config.model import Identity
@@ -66,7 +68,7 @@ def material_of(
     svid = found.pop(None)
     bundles = reading.bundles(response)
     crls = [
-        reading.use(f"revocation list {number}", parse_crls, crl) or ()
+        reading.use(f"revocation list {number}", _read_list, crl, now) or ()
         for number, crl in enumerate(response.crls, 1)
     ]
     if svid is None or reading.findings:
@@ -178,6 +180,15 @@ def _own_domain(name: str) -> str:
 def _domain(name: str) -> str:
     # The standard asks for the SPIFFE ID of the domain; some send its name alone.
     return parse_trust_domain_id(name) if "://" in name else parse_trust_domain(name)
+
+
+def _read_list(
+    der: bytes, now: dt.datetime | None
+) -> tuple[x509.CertificateRevocationList, ...]:
+    crls = parse_crls(der)
+    if now is not None:
+        check_begun(crls, now)
+    return crls
 
 
 def _read_bundle(name: str, domain_of: Callable[[str], str], der: bytes) -> TrustBundle:

@@ -69,11 +69,13 @@ class Authority:
     def leaf(self, *uris: str, name: str = "leaf", **times: Any) -> x509.Certificate:
         return sign(name, self.name, uris or (SPIFFE_ID,), **times)
 
-    def crl(self, due: dt.datetime) -> x509.CertificateRevocationList:
+    def crl(
+        self, due: dt.datetime, begin: dt.datetime = NOW - 10 * DAY
+    ) -> x509.CertificateRevocationList:
         return (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
-            .last_update(NOW - 10 * DAY)
+            .last_update(begin)
             .next_update(due)
             .sign(key(self.name), hashes.SHA256())
         )

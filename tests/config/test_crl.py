@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, strategies as st
 
-from sidecar.config.crl import CrlError, parse_crls
+from sidecar.config.crl import CrlError, check_begun, parse_crls
 from tests.config.authorities import DAY, NOW, Authority, pem
 
 ROOT, OTHER = Authority.root("root"), Authority.root("other")
@@ -17,6 +17,15 @@ DER = CRL.public_bytes(Encoding.DER)
 def test_many_lists_are_read_in_their_order() -> None:
     text = b"# revoked\n" + pem(CRL) + b"\n# and\n" + pem(OTHER_CRL)
     assert parse_crls(text) == (CRL, OTHER_CRL)
+
+
+def test_a_list_that_has_not_begun_is_refused_and_one_that_is_over_is_not() -> None:
+    begins = ROOT.crl(NOW + DAY, NOW)
+    check_begun([CRL, OTHER_CRL, begins, ROOT.crl(NOW - DAY)], NOW)
+    with pytest.raises(CrlError) as caught:
+        check_begun([CRL, begins], NOW - DAY / 2)
+    what = "list 2 is not valid before 2026-01-05 03:04:05 UTC, in 12 hours"
+    assert str(caught.value) == what
 
 
 def test_one_list_may_be_der() -> None:

@@ -117,6 +117,14 @@ BUNDLE = "identity.trust_bundles.example.org: ca.crt: "
             "identity.crl: ca.crl: no such file",
         ),
         (
+            put(
+                "ca.crl", pem(ROOT.crl(NOW + DAY), ROOT.crl(NOW + DAY, NOW + DAY / 24))
+            ),
+            WITH_CRL,
+            "identity.crl: ca.crl: list 2 is not valid before 2026-01-05 04:04:05 UTC, "
+            "in 1 hour",
+        ),
+        (
             put("tls.crt", b"x" * (1024 * 1024 + 1)),
             IDENTITY,
             CHAIN + "larger than 1 MiB",

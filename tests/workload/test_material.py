@@ -109,6 +109,15 @@ def test_lists_of_both_sources_count() -> None:
     assert judge(entry(API, AUTHORITY), crl=sent, files=files).crls == (crl, crl)
 
 
+def test_a_list_that_has_not_begun_is_refused_while_that_matters() -> None:
+    sent = AUTHORITY.crl([7], now=now() + HOUR).public_bytes(Encoding.DER)
+    (line,) = refusals(entry(API, AUTHORITY), crl=[sent])
+    assert "revocation list 1: list 1 is not valid before" in line
+    message = response(entry(API, AUTHORITY), crl=[sent]).SerializeToString()
+    parsed = X509SvidResponse.parse(message)
+    assert len(material_of(parsed, IDENTITY, FileTrust(), None).crls) == 1
+
+
 def test_roots_of_unnamed_peers_come_from_the_files() -> None:
     files = FileTrust(name_roots=(PARTNER.root,))
     assert judge(entry(API, AUTHORITY), files=files).name_roots == (PARTNER.root,)
