@@ -60,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     for line in _said(manifests.reports):
         print(line, file=sys.stderr)
     if any(isinstance(report.result, Refused) for report in manifests.reports):
+        print("nothing is written", file=sys.stderr)
         return 2
     text = _patches(manifests) if arguments.patch else _joined(files, manifests)
     return _write(arguments.output, text)

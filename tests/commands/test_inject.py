@@ -109,6 +109,7 @@ def test_one_refusal_and_nothing_is_written(capfd: pytest.CaptureFixture[str]) -
     assert err.splitlines()[1].startswith(
         "bad.yaml, document 2, Pod shop/web: spec.containers[a]: runAsUser 1337 is the"
     )
+    assert err.endswith("\nnothing is written\n")
 
 
 @pytest.mark.usefixtures("folder")
