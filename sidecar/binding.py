@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sidecar.admin.accept import serve, stream_listener
 from sidecar.admin.unix_socket import bound as bound_unix_socket
-from sidecar.config.model import UnixSocket
+from sidecar.config.model import Endpoint, UnixSocket
 from sidecar.net import listen
 from sidecar.net.addr import endpoint_of
 from sidecar.net.transparent import make_transparent
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from sidecar.admin.http import HttpLimits
     from sidecar.admin.messages import Handler
-    from sidecar.config.model import Config, Endpoint
+    from sidecar.config.model import Config
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,6 +43,12 @@ def place(name: str, where: object) -> Iterator[None]:
         yield
     except OSError as error:
         why = (error.strerror or str(error)).lower()
+        if error.errno == errno.EACCES and isinstance(where, Endpoint):
+            # ip(7); container runtimes mostly set it to 0 in a pod, others do not.
+            why += (
+                " (a port this low takes the capability net_bind_service, or a lower "
+                "sysctl net.ipv4.ip_unprivileged_port_start)"
+            )
         raise BindError(f"{name}: cannot listen there, {why}, got '{where}'") from None
 
 

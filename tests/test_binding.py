@@ -58,6 +58,17 @@ def test_a_transparent_socket_takes_a_capability_and_the_sentence_says_which() -
     )
 
 
+def test_a_port_that_takes_a_capability_says_which() -> None:
+    low = Endpoint("127.0.0.1", 443)
+    with pytest.raises(BindError) as error, place("a.listen", low):
+        raise PermissionError(13, "Permission denied")
+    assert str(error.value) == (
+        "a.listen: cannot listen there, permission denied (a port this low takes the "
+        "capability net_bind_service, or a lower sysctl "
+        "net.ipv4.ip_unprivileged_port_start), got '127.0.0.1:443'"
+    )
+
+
 def test_http_may_be_on_two_ports_or_on_a_unix_socket(tmp_path: Path) -> None:
     with ExitStack() as stack:
         telemetry, admin = bind_http(CONFIG, stack)
