@@ -49,7 +49,7 @@ def _legend(matrix: Matrix) -> Iterator[str]:
 def matrix_value(book: Rulebook, matrix: Matrix) -> dict[str, Any]:
     """Give it as a value that JSON can carry."""
     return {
-        "file": book.source,
+        "decided_by": book.source,
         "ports": list(matrix.ports),
         "modes": [mode and str(mode) for mode in matrix.modes],
         "peers": [

@@ -22,7 +22,7 @@ from sidecar.policy.compile import compile_policy
 from sidecar.policy.model import Action, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from pathlib import Path
 
     from sidecar.config.document import Document
@@ -45,6 +45,23 @@ _OTHERS: Final = {
 """What is easily taken for one of them, by a key that it has."""
 
 
+@frozen
+class Location:
+    """Where something stands: by its keys, and by file and line where it has them."""
+
+    where: str
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.where if self.file is None else f"{self.file}:{self.line}"
+
+    @property
+    def value(self) -> dict[str, str | int | None]:
+        """The same as programs read it."""
+        return {"file": self.file, "line": self.line}
+
+
 @frozen(eq=False)
 class Rulebook:
     """What decides.
@@ -64,9 +81,13 @@ class Rulebook:
     config: Config | None = None
     config_document: Document | None = None
 
+    def rule_at(self, number: int) -> Location:
+        """Say where the rule *number* stands."""
+        return location_in(self.document, "rules", Index(number))
+
     def rule_place(self, number: int) -> str:
         """Write where the rule *number* stands, as in ``policy.yaml:3``."""
-        return place_in(self.document, "rules", number)
+        return str(self.rule_at(number))
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
@@ -93,18 +114,21 @@ class Rulebook:
         at = None if index is None else index.first(peer, port, NOWHERE)
         return None if at is None else numbers[at]
 
+    def route_at(self, number: int) -> Location:
+        """Say where the route *number* stands."""
+        return location_in(self.config_document, "outbound", "routes", Index(number))
+
     def route_place(self, number: int) -> str:
         """Write where the route *number* stands, as in ``sidecar.yaml:12``."""
-        return place_in(self.config_document, "outbound", "routes", number)
+        return str(self.route_at(number))
 
 
-def place_in(document: Document | None, *steps: str | int) -> str:
-    """Write file and line of a place in a document."""
-    place = tuple(Index(step) if isinstance(step, int) else step for step in steps)
+def location_in(document: Document | None, *place: Hashable) -> Location:
+    """Say where a place of a document is."""
     if document is None:
-        return written(place)
+        return Location(written(place))
     problem = document.problem(Finding(place, ""))
-    return f"{problem.source}:{problem.line}"
+    return Location(problem.where, problem.source, problem.line)
 
 
 def rulebook_of(

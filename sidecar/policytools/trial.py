@@ -11,6 +11,7 @@ from sidecar.config.problems import ConfigError
 from sidecar.policytools.cases import RouteCase
 from sidecar.policytools.claim import Ways, try_call, try_route
 from sidecar.policytools.inbound import Judgement
+from sidecar.policytools.rulebook import Location, location_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +32,13 @@ class Result:
 
     Attributes:
         case: What was claimed.
-        place: File and line of the case.
+        place: Where the case stands.
         found: What is the case.
         wrong: What is not as it was claimed; None if all of it is.
     """
 
     case: Case | RouteCase
-    place: str
+    place: Location
     found: Found
     wrong: str | None
 
@@ -76,8 +77,8 @@ def try_cases(reading: SuiteReading, book: Rulebook) -> Trial:
         except Invalid as error:
             findings += (each.under(Index(at)) for each in error.findings)
             continue
-        place = reading.document.problem(Finding(("cases", Index(at)), ""))
-        results.append(Result(case, f"{place.source}:{place.line}", found, wrong))
+        place = location_in(reading.document, "cases", Index(at))
+        results.append(Result(case, place, found, wrong))
     source = reading.document.source
     if findings:
         located = (each.under("cases") for each in findings)
@@ -91,12 +92,12 @@ def _try(case: Case | RouteCase, book: Rulebook) -> tuple[Found, str | None]:
     )
 
 
-def explained(trials: Iterable[Trial]) -> frozenset[str]:
+def explained(trials: Iterable[Trial]) -> frozenset[Location]:
     """Choose the failures that are worth an explanation, by their places.
 
     Past a hundred nobody reads on, and with 100,000 rules each takes seconds.
     """
-    places = list[str]()
+    places = list[Location]()
     budget = _BUDGET
     for trial in trials:
         for result in trial.failed:

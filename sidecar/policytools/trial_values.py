@@ -42,7 +42,7 @@ def trial_value(trials: Sequence[Trial]) -> dict[str, Any]:
 def _result(book: Rulebook, result: Result, *, explain: bool) -> dict[str, Any]:
     return {
         "name": result.case.name,
-        "place": result.place,
+        "line": result.place.line,
         "ok": result.wrong is None,
         "wrong": result.wrong,
         "explanation": _explanation(book, result) if explain else None,
@@ -64,12 +64,12 @@ def _coverage(book: Rulebook, trials: Sequence[Trial]) -> dict[str, Any]:
         "decided_by": book.source,
         "rules": len(rules),
         "undecided": [
-            {"name": rules[at].name, "place": book.rule_place(at)}
+            {"name": rules[at].name, **book.rule_at(at).value}
             for at in undecided(book, trials)
         ],
         "routes": len(routes),
         "untaken": [
-            {"name": routes[at].name, "place": book.route_place(at)}
+            {"name": routes[at].name, **book.route_at(at).value}
             for at in untaken(book, trials)
         ],
     }

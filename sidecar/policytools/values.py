@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sidecar.policytools.rulebook import Location
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,7 +22,7 @@ def explanation_value(
     call, entry = judgement.call, judgement.entry
     return {
         "direction": "inbound",
-        "file": book.source,
+        "decided_by": book.source,
         "verdict": str(judgement.verdict),
         "allowed": judgement.allowed,
         "peer": _peer(call.peer),
@@ -47,15 +49,19 @@ def _decision(book: Rulebook, decision: Decision) -> dict[str, Any]:
     return {
         "verdict": str(decision.verdict),
         "rule": decision.rule,
-        "place": decision.rule and book.rule_place(book.number_of(decision.rule)),
+        **_location(book, decision.rule).value,
         "near_miss": decision.near_miss,
         "dry_run": dry_run
         and {
             "verdict": str(dry_run.verdict),
             "rule": dry_run.rule,
-            "place": book.rule_place(book.number_of(dry_run.rule)),
+            **_location(book, dry_run.rule).value,
         },
     }
+
+
+def _location(book: Rulebook, rule: str | None) -> Location:
+    return Location("") if rule is None else book.rule_at(book.number_of(rule))
 
 
 def _said(book: Rulebook, said: Said) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _said(book: Rulebook, said: Said) -> dict[str, Any]:
         "name": rule.name,
         "action": str(rule.action),
         "dry_run": rule.dry_run,
-        "place": book.rule_place(number),
+        **book.rule_at(number).value,
         "effect": str(said.effect),
         "misses": {str(each.part): each.what for each in said.statement.misses},
     }

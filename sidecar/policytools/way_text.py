@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from sidecar.policytools.outbound import RouteEffect
+from sidecar.policytools.rulebook import Location
 from sidecar.proxy.plan import Originate, PassThrough, Reject
 
 if TYPE_CHECKING:
@@ -112,14 +113,14 @@ def way_value(
     refused = way.refused
     return {
         "direction": "outbound",
-        "file": book.source,
+        "decided_by": book.source,
         "to": str(way.destination),
         "allowed": way.allowed,
         "mode": modes[type(plan)],
         "outcome": str(plan.outcome) if isinstance(plan, Reject) else None,
         "detail": plan.detail if isinstance(plan, Reject) else None,
         "route": route and route.name,
-        "place": None if way.route is None else book.route_place(way.route),
+        **_location(book, way.route).value,
         "peers": [] if route is None else [str(peer) for peer in route.peers],
         "identity": plan.identity if isinstance(plan, Originate) else None,
         "server_name": plan.server_name if isinstance(plan, Originate) else None,
@@ -131,6 +132,10 @@ def way_value(
     }
 
 
+def _location(book: Rulebook, route: int | None) -> Location:
+    return Location("") if route is None else book.route_at(route)
+
+
 def _route_value(
     book: Rulebook, routes: tuple[Route, ...], said: RouteSaid
 ) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def _route_value(
     return {
         "name": route.name,
         "mode": str(route.mode),
-        "place": book.route_place(said.number),
+        **book.route_at(said.number).value,
         "effect": str(said.effect),
         "misses": dict(said.misses),
     }

@@ -45,7 +45,7 @@ def test_programs_are_told_the_same(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found)) == found
     rows = found.pop("peers")
     assert found == {
-        "file": "sidecar.yaml",
+        "decided_by": "sidecar.yaml",
         "ports": [8080, 9090, 9091, None],
         "modes": ["strict", "permissive", "disabled", "strict"],
         "peers_left_out": 0,

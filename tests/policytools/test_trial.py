@@ -54,7 +54,7 @@ def test_cases_that_cannot_be_tried_are_problems_all_at_once() -> None:
 
 def test_a_result_has_file_and_line() -> None:
     trial = tried(of_text(), f"- {{name: a, peer: {CART!r}, port: 1, expect: allow}}\n")
-    assert [each.place for each in trial.failed] == ["cases.yaml:2"]
+    assert [str(each.place) for each in trial.failed] == ["cases.yaml:2"]
     assert trial.source == "cases.yaml"
 
 

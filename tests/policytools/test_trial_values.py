@@ -19,7 +19,7 @@ def test_every_case_is_told_and_failures_are_explained() -> None:
     good, bad = file["cases"]
     assert good == {
         "name": "good",
-        "place": "cases.yaml:2",
+        "line": 2,
         "ok": True,
         "wrong": None,
         "explanation": None,
@@ -31,8 +31,8 @@ def test_every_case_is_told_and_failures_are_explained() -> None:
             "decided_by": "policy.yaml",
             "rules": 4,
             "undecided": [
-                {"name": "prometheus", "place": "policy.yaml:7"},
-                {"name": "no-batch", "place": "policy.yaml:16"},
+                {"name": "prometheus", "file": "policy.yaml", "line": 7},
+                {"name": "no-batch", "file": "policy.yaml", "line": 16},
             ],
             "routes": 0,
             "untaken": [],

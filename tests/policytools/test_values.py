@@ -30,7 +30,7 @@ def value(book: Rulebook, call: Call, most: int | None = None) -> dict[str, Any]
 def test_a_decision_is_told_with_rule_place_and_dry_run() -> None:
     assert value(of_text(), Call(SpiffeId.parse(CART), 8080), 1) == {
         "direction": "inbound",
-        "file": "policy.yaml",
+        "decided_by": "policy.yaml",
         "verdict": "deny",
         "allowed": False,
         "peer": CART,
@@ -42,12 +42,14 @@ def test_a_decision_is_told_with_rule_place_and_dry_run() -> None:
         "policy": {
             "verdict": "deny",
             "rule": None,
-            "place": None,
+            "file": None,
+            "line": None,
             "near_miss": "rule 'try-out' allows this but is a dry run",
             "dry_run": {
                 "verdict": "allow",
                 "rule": "try-out",
-                "place": "policy.yaml:12",
+                "file": "policy.yaml",
+                "line": 12,
             },
         },
         "plaintext": None,
@@ -56,7 +58,8 @@ def test_a_decision_is_told_with_rule_place_and_dry_run() -> None:
                 "name": "try-out",
                 "action": "allow",
                 "dry_run": True,
-                "place": "policy.yaml:12",
+                "file": "policy.yaml",
+                "line": 12,
                 "effect": "would_decide",
                 "misses": {},
             }

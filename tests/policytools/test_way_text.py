@@ -151,14 +151,15 @@ def test_programs_are_told_the_same() -> None:
     handshake = found.pop("handshake")
     assert found == {
         "direction": "outbound",
-        "file": "sidecar.yaml",
+        "decided_by": "sidecar.yaml",
         "to": "api.test:80",
         "allowed": False,
         "mode": "mtls",
         "outcome": None,
         "detail": None,
         "route": "api",
-        "place": "sidecar.yaml:11",
+        "file": "sidecar.yaml",
+        "line": 11,
         "peers": ["spiffe://example.org/api"],
         "identity": "billing",
         "server_name": "api.test",
