@@ -177,6 +177,10 @@ def check_permission(process_status: str) -> None:
     Raises:
         RedirectError: We may not.
     """
+    if not process_status:
+        raise RedirectError(
+            "/proc/self/status cannot be read, and so not what is permitted: mount /proc"
+        )
     effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", process_status, re.MULTILINE)
     if effective is None or not int(effective[1], 16) & _NET_ADMIN:
         raise RedirectError(

@@ -225,7 +225,7 @@ def test_without_ipv6_it_redirects_ipv4_and_says_so(
 
 @pytest.mark.parametrize("kind", ["include", "exclude"])
 def test_lists_as_long_as_people_have_them_are_taken(
-    space: Namespace, backend: Backend, kind: str
+    space: Namespace, backends: list[Backend], kind: str
 ) -> None:
     ports = ",".join(str(port) for port in range(1000, 1400, 2))
     networks = [f"10.0.{n}.0/24" for n in range(250)]
@@ -233,7 +233,7 @@ def test_lists_as_long_as_people_have_them_are_taken(
     long = [f"--{kind}-inbound-ports", ports]
     # Ports times networks would be thousands of rules, and are too: but not here.
     long += [f"--{kind}-outbound-cidrs", ",".join(networks)]
-    said = space.redirect("apply", "--backend", backend, *long)
+    said = space.redirect("apply", "--backend", backends[0], *long)
     assert said.count("rules in place") == 2
     assert space.redirect("apply", *long).count("nothing to change") == 2
     assert space.redirect("remove").count("rules removed") == 2

@@ -154,7 +154,9 @@ def test_a_program_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_permission_is_net_admin() -> None:
     check_permission("Name:\tx\nCapEff:\t0000000000003000\n")
-    for status in ("CapEff:\t00000000a80405fb\n", "CapEff:\t0000000000000000\n", ""):
+    with pytest.raises(RedirectError, match="mount /proc"):
+        check_permission("")
+    for status in ("CapEff:\t00000000a80405fb\n", "CapEff:\t0000000000000000\n", "\n"):
         with pytest.raises(RedirectError, match="NET_ADMIN"):
             check_permission(status)
 
