@@ -193,7 +193,13 @@ def _add_test(commands: Commands) -> None:
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="sidecar.yaml, or policy.yaml; - is standard input",
+    )
     parser.add_argument(
         "--manifests",
         type=Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sidecar.config.files import UnreadableError, read_bounded
@@ -16,7 +17,6 @@ from sidecar.policytools.rulebook import rulebook_of, rulebook_of_config_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sidecar.policytools.rulebook import Rulebook
 
@@ -27,15 +27,22 @@ class NoConfigMap(ValueError):
 
 _LARGEST: Final = 64 * 1024 * 1024
 _PREFIX: Final = "configmap "
+_STDIN: Final = "-"
 
 
 def read_rulebook(path: Path, endpoint_socket: str | None) -> Rulebook:
     """Read `sidecar.yaml` and the policy that it names, or a policy alone.
 
+    `-` is standard input; a relative path in that starts at the working directory.
+
     Raises:
         ConfigError: They will not do; it carries every problem.
     """
-    data = read_policy_file(path)
+    if str(path) == _STDIN:
+        data = _read_or_refuse(path)
+        path = Path("standard input")
+    else:
+        data = read_policy_file(path)
     # The collector would go through a large policy again and again while it grows.
     gc.disable()
     try:
@@ -61,11 +68,8 @@ def read_config_maps(path: Path) -> tuple[ConfigMap, ...]:
     Raises:
         ConfigError: There are none, or the manifests cannot be read.
     """
-    source = "standard input" if str(path) == "-" else str(path)
-    try:
-        data = _read(path)
-    except UnreadableError as error:
-        raise _error(source, str(error)) from None
+    source = "standard input" if str(path) == _STDIN else str(path)
+    data = _read_or_refuse(path)
     found = find_config_maps(data, source)
     ours = tuple(each for each in found if CONFIG in each.data)
     if not ours:
@@ -90,6 +94,14 @@ def rulebook_named(maps: Sequence[ConfigMap], name: str | None) -> Rulebook:
     return rulebook_of_config_map(found[0])
 
 
+def _read_or_refuse(path: Path) -> bytes:
+    try:
+        return _read(path)
+    except UnreadableError as error:
+        source = "standard input" if str(path) == _STDIN else str(path)
+        raise _error(source, str(error)) from None
+
+
 def read_text(path: Path) -> str:
     """Read a log; `-` is standard input.
 
@@ -100,7 +112,7 @@ def read_text(path: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
-    return _read_input() if str(path) == "-" else read_bounded(path, _LARGEST)
+    return _read_input() if str(path) == _STDIN else read_bounded(path, _LARGEST)
 
 
 def _are_manifests(data: bytes) -> bool:

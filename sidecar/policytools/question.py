@@ -180,6 +180,8 @@ def _peer(asked: Asked, problems: list[str]) -> Peer | None:
         what = "expected one of --peer, --certificate and --unauthenticated to say who"
         problems.append(f"{what} connects, got {' and '.join(given) or 'none'}")
     if asked.trust_domain is not None:
+        if not asked.peers:
+            problems.append("--trust-domain: is that of a --peer, got none")
         try:
             parse_trust_domain(asked.trust_domain)
         except SpiffeIdError as error:

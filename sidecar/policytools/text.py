@@ -9,7 +9,7 @@ from sidecar.policy.evaluate import Verdict
 from sidecar.policytools.inbound import Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sidecar.policy.evaluate import Decision, DryRun
     from sidecar.policytools.inbound import Judgement, Said
@@ -34,6 +34,7 @@ _EFFECTS: Final = {
     Effect.DRY_RUN: "matches, is a dry run, and would change nothing",
     Effect.MISSES: "does not match",
 }
+_UNASKED: Final = {**_EFFECTS, Effect.DECIDES: "would decide, were it asked"}
 _MODES: Final = {
     Mode.STRICT: "strict: mutual TLS or nothing",
     Mode.PERMISSIVE: "permissive: mutual TLS, or plaintext as unauthenticated",
@@ -58,8 +59,9 @@ def explanation_lines(
         return
     if said:
         yield "rules"
+    words = _EFFECTS if judgement.entry.refused is None else _UNASKED
     for each in said:
-        yield from _rule(book, each)
+        yield from _rule(book, each, words)
     left_out = len(book.policy.rules) - len(said)
     if left_out:
         rules = "1 rule" if left_out == 1 else f"{left_out:,} rules"
@@ -129,11 +131,11 @@ def _dry_run(book: Rulebook, dry_run: DryRun) -> str:
     )
 
 
-def _rule(book: Rulebook, said: Said) -> Iterator[str]:
+def _rule(book: Rulebook, said: Said, words: Mapping[Effect, str]) -> Iterator[str]:
     number = said.statement.number
     rule = book.policy.rules[number]
     dry = ", dry run" if rule.dry_run else ""
-    what = f"{rule.action} {rule.name}{dry}: {_EFFECTS[said.effect]}"
+    what = f"{rule.action} {rule.name}{dry}: {words[said.effect]}"
     yield f"  {book.rule_place(number)}: {what}"
     for miss in said.statement.misses:
         yield f"      {miss.part}: {miss.what}"

@@ -112,6 +112,7 @@ def test_standard_input_is_read_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         return Path("-")
 
+    assert read_rulebook(piped(b"rules: []\n"), None).source == ("standard input")
     (found,) = read_config_maps(piped(yaml.safe_dump(SHOP).encode()))
     assert found.name == "configmap shop/sidecar"
     with pytest.raises(ConfigError) as error:

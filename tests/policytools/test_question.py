@@ -51,6 +51,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert problems(trust_domain="A", port="0", source="10.0.0") == (
         "expected one of --peer, --certificate and --unauthenticated to say who "
         "connects, got none",
+        "--trust-domain: is that of a --peer, got none",
         "--trust-domain: trust domain must be of a-z, 0-9, '.', '-' and '_', got 'A'",
         "--port: expected a whole number from 1 to 65535, got '0'",
         "--source: expected an IP address, got '10.0.0'",

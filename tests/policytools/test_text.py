@@ -104,6 +104,14 @@ def test_the_handshake_is_told_from_the_policy(tmp_path: Path) -> None:
     ]
 
 
+def test_a_rule_that_is_not_asked_would_decide(tmp_path: Path) -> None:
+    expired = Refused(Reason.EXPIRED, "expired 1 hour ago")
+    asked = Call(SpiffeId.parse(FRONTEND), 8080, HERE, refused=expired)
+    text = told(of_files(tmp_path), asked)
+    assert "denied in the handshake (expired): expired 1 hour ago\n" in text
+    assert "allow frontend-calls-api: would decide, were it asked\n" in text
+
+
 def test_plaintext_on_a_permissive_port_is_told_beside(tmp_path: Path) -> None:
     text = told(of_files(tmp_path), call(FRONTEND, 9090))
     assert (
