@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import socket
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import pytest
 from attrs import frozen
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from tests.integration.callers import name_of, record_of, tcp, wrap
 from tests.integration.conftest import FRONTEND, Town, data_port
+from tests.integration.test_live_connections import Echo
 from tests.integration.test_reload_live import generation
+from tests.integration.test_workload_api import has_come_to, leaf_serial
 from tests.support.agent import Agent, der, entry, issue, response
 from tests.support.deadlines import eventually
-from tests.support.pki import new_authority, write_svid
+from tests.support.pki import new_authority, now, write_svid
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -174,6 +180,94 @@ def test_what_is_open_outlives_an_agent_and_a_refusal_but_not_one_for_good(
         assert record["source"] == call.name
         assert record["outcome"] == "identity_withdrawn"
         call.ended(sidecar)
+
+
+@frozen
+class Sent:
+    """What a message says, as far as it decides about our connections."""
+
+    names: frozenset[str]
+    bundle: bool
+    revoked: frozenset[str]
+
+    @classmethod
+    def any(cls, dice: random.Random) -> Self:
+        return cls(
+            frozenset(dice.choice([("api",), ("pays",), ("api", "pays")])),
+            dice.random() < 0.6,
+            frozenset(who for who in ("ours", "theirs") if dice.random() < 0.3),
+        )
+
+    def lets(self, name: str, who: str) -> bool:
+        trusted = who == "ours" or self.bundle
+        return name in self.names and trusted and who not in self.revoked
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_who_lives_is_exactly_who_the_last_message_lets_in(
+    town: Town, agent: Agent, seed: int
+) -> None:
+    dice = random.Random(seed)
+    partner = new_authority("partner.test")
+    foreign = write_svid(town.folder, partner, "/ns/shop/sa/frontend", name="foreign")
+    callers = {"ours": town.svid(FRONTEND), "theirs": foreign}
+    authorities = {"ours": town.authority, "theirs": partner}
+    pairs = list(itertools.product(("api", "pays"), callers))
+
+    def message(sent: Sent) -> Any:
+        # A hint may go while its name stays, and another SVID may come first.
+        hints = {"api": ["in", "in", "renamed"], "pays": ["pays", "pays", "renamed"]}
+        svids = [
+            own(town.authority, f"/{name}", dice.choice(hints[name]))
+            for name in sorted(sent.names)
+        ]
+        svids.insert(dice.randrange(len(svids) + 1), own(town.authority, "/x", "x"))
+        crls = [
+            authorities[who].crl(
+                [leaf_serial(callers[who].certificate_chain)], now=now()
+            )
+            for who in sorted(sent.revoked)
+        ]
+        empty = dice.choice([{}, {"spiffe://partner.test": b""}])
+        bundles = {"spiffe://partner.test": der([partner.root])}
+        return response(
+            *svids,
+            federated=bundles if sent.bundle else empty,
+            crl=[each.public_bytes(Encoding.DER) for each in crls],
+        )
+
+    agent.current = response(
+        own(town.authority, "/api", "in"), own(town.authority, "/pays", "pays")
+    )
+    with (
+        Echo(2) as echo,
+        sidecar_of(
+            town, agent, *echo.ports, hint="in", additional={"pays": {"hint": "pays"}}
+        ) as sidecar,
+        ExitStack() as calls,
+    ):
+        listeners = sidecar.configuration["inbound"]["listeners"]
+        ports = [int(each["listen"].rpartition(":")[2]) for each in listeners]
+        at = dict(zip(("api", "pays"), ports, strict=True))
+        live: dict[tuple[str, str], Call] = {}
+        for step in range(2, 12):
+            sent = Sent.any(dice)
+            agent.send(message(sent))
+            has_come = f"message {step} is taken up: {sent}"
+            eventually(partial(has_come_to, sidecar, step), has_come)
+            for name, who in pairs:
+                call = live.get((name, who))
+                if not sent.lets(name, who):
+                    if call is not None:
+                        live.pop((name, who)).ended(sidecar)
+                    with pytest.raises((SSL.Error, ConnectionError)):
+                        Call.begin(calls, at[name], callers[who])
+                elif call is not None:
+                    call.goes_on()
+                else:
+                    live[name, who] = Call.begin(calls, at[name], callers[who])
+        for call in live.values():
+            call.goes_on()
 
 
 def ended(sidecar: Sidecar) -> Record | None:
