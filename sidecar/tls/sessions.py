@@ -30,6 +30,10 @@ _KEPT: Final = 1024
 # we know let it end (ours after five minutes).
 _FRESH_SECONDS: Final = 60.0
 
+# A server that is restarted in mid-handshake looks like one that cannot resume; and
+# another may have its address by then.
+_HOPELESS_SECONDS: Final = 600.0
+
 _DOUBTFUL: Final = frozenset({Reason.PROTOCOL_ERROR, Reason.PEER_REFUSED, Reason.RESET})
 
 
@@ -46,7 +50,7 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._kept: dict[Key, _Kept] = {}
-        self._hopeless: set[Key] = set()
+        self._hopeless: dict[Key, float] = {}
         self._clock = clock
 
     def slot(self, key: Key) -> SessionSlot:
@@ -64,8 +68,11 @@ class Sessions:
 
     def keep(self, key: Key, session: SSL.Session, chain: tuple[bytes, ...]) -> None:
         """Keep *session* under *key* in place of any other; the oldest makes room."""
-        if key in self._hopeless:
-            return
+        since = self._hopeless.get(key)
+        if since is not None:
+            if self._clock() - since < _HOPELESS_SECONDS:
+                return
+            del self._hopeless[key]
         self._kept.pop(key, None)
         if len(self._kept) >= _KEPT:
             del self._kept[next(iter(self._kept))]
@@ -76,12 +83,12 @@ class Sessions:
         self._kept.pop(key, None)
 
     def give_up(self, key: Key) -> bool:
-        """Keep nothing under *key* from now on, if something was; True if so."""
+        """Keep nothing under *key* for a while, if something was; True if so."""
         if self._kept.pop(key, None) is None:
             return False
         if len(self._hopeless) >= _KEPT:
             self._hopeless.clear()
-        self._hopeless.add(key)
+        self._hopeless[key] = self._clock()
         return True
 
 
@@ -122,7 +129,7 @@ class SessionSlot:
         self._sessions.forget(self._key)
 
     def is_to_blame(self, error: HandshakeError) -> bool:
-        """Tell whether *error* may be the session's doing; if so, offer none again.
+        """Tell whether *error* may be the session's doing; if so, offer none for long.
 
         There are servers that fail when they are asked to resume, where they ought to
         begin anew (RFC 8446, 4.2.11): one that wants certificates and was not told

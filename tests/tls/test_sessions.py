@@ -228,6 +228,21 @@ def test_a_server_that_fails_when_asked_to_resume_is_asked_no_more(
     assert not resumed(meet(ours, ours, slot)[0])
 
 
+def test_a_server_that_cannot_resume_is_not_believed_so_for_ever(
+    ours: Credentials,
+) -> None:
+    clock = Clock()
+    slot = Sessions(clock).slot(KEY)
+    meet(ours, ours, slot)
+    assert slot.is_to_blame(HandshakeError(Reason.RESET, ""))
+    clock.now += 599
+    meet(ours, ours, slot)
+    assert not resumed(meet(ours, ours, slot)[0])
+    clock.now += 1
+    meet(ours, ours, slot)
+    assert resumed(meet(ours, ours, slot)[0])
+
+
 @pytest.mark.parametrize("reason", [Reason.UNEXPECTED_PEER, Reason.TIMEOUT])
 def test_a_session_is_not_to_blame_for_everything(
     ours: Credentials, reason: Reason
