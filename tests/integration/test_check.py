@@ -32,7 +32,7 @@ def yaml_blocks() -> list[str]:
     return [dedent(block) for block in found]
 
 
-SERVER, POLICY, CLIENT, REFERENCE, AGENT, CASES = yaml_blocks()
+SERVER, POLICY, CLIENT, REFERENCE, AGENT, CASES, ROUTE_CASES = yaml_blocks()
 
 
 def sidecar(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -90,6 +90,22 @@ def test_the_callers_example_is_sound_with_an_identity(desk: Path) -> None:
     (desk / "caller.yaml").write_text(yaml.safe_dump(identity) + CLIENT)
     ended = sidecar("sidecar check caller.yaml", desk)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_cases_of_the_readme_hold_for_the_callers_routes(desk: Path) -> None:
+    identity = {"identity": yaml.safe_load(SERVER)["identity"]}
+    (desk / "routes.yaml").write_text(yaml.safe_dump(identity) + CLIENT)
+    (desk / "route-test.yaml").write_text(f"config: routes.yaml\n{ROUTE_CASES}")
+    ended = sidecar("sidecar policy test route-test.yaml --require-coverage", desk)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
+
+
+def test_the_readme_shows_what_is_explained(desk: Path) -> None:
+    shown = re.search(r"\$ (sidecar policy explain .*)\n((?:    .*\n)+)", README)
+    assert shown is not None
+    ended = sidecar(shown[1], desk)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout == dedent(shown[2])
 
 
 def test_an_agent_may_stand_in_the_place_of_the_files(desk: Path) -> None:
