@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.config.place import Invalid, problems_under
 from sidecar.config.problems import ConfigError, Problem
-from sidecar.workload.material import material_of, unmet_hints
+from sidecar.workload.material import material_of, remarks
 from sidecar.workload.protobuf import MessageError
 from sidecar.workload.response import X509SvidResponse
 
@@ -24,12 +24,12 @@ class Issued:
 
     Attributes:
         problems: What is wrong with the last message, if anything is.
-        unmet: The hints of the configuration that the last good one lacks.
+        remarks: What is not as it was meant in the last good one, and does no harm.
     """
 
     def __init__(self) -> None:
         self.problems: tuple[Problem, ...] = ()
-        self.unmet: tuple[Problem, ...] = ()
+        self.remarks: tuple[Problem, ...] = ()
         self._good: X509SvidResponse | None = None
         self._newest: bytes | None = None
         self._known: tuple[Identity, Material] | None = None
@@ -40,7 +40,7 @@ class Issued:
 
     def forget(self) -> None:
         """Serve with none of the messages any more; the next one begins anew."""
-        self.problems = self.unmet = ()
+        self.problems = self.remarks = ()
         self._good = self._newest = None
 
     def material(self, checked: Checked, now: datetime) -> Material | None:
@@ -53,7 +53,7 @@ class Issued:
             ConfigError: The last good message will not do for *checked* any more.
         """
         if checked.material is not None:
-            self.problems = self.unmet = ()
+            self.problems = self.remarks = ()
             self._known = None
             return checked.material
         if self._newest is not None:
@@ -86,8 +86,7 @@ class Issued:
         former = {} if self._known is None else _former(identity, *self._known)
         material = material_of(response, identity, checked.files, now, former)
         self._known = identity, material
-        unmet = unmet_hints(response, identity)
-        self.unmet = problems_under("identity", unmet)
+        self.remarks = problems_under("identity", remarks(response, identity))
         return material
 
 

@@ -76,7 +76,7 @@ class Rotation:
         try:
             material = self._issued.material(checked, now)
             if not self._issued.problems:
-                self._name_unmet(before.unmet)
+                self._pass_on(before.remarks)
             if material is None or not self._is_new(checked, material):
                 return False
             self._check_succession(material)
@@ -144,14 +144,14 @@ class Rotation:
         else:
             self._readiness.failed("identity", first)
 
-    def _name_unmet(self, before: Sequence[Problem]) -> None:
-        """Warn of hints that the agent knows no more, and log those that are new."""
-        unmet = self._issued.unmet
-        if not unmet:
+    def _pass_on(self, before: Sequence[Problem]) -> None:
+        """Warn of what is not as it was meant, and log what is new of it."""
+        remarks = self._issued.remarks
+        if not remarks:
             self._readiness.unwarn("identity")
             return
-        self._readiness.warn("identity", *map(str, unmet))
-        for each in unmet:
+        self._readiness.warn("identity", *map(str, remarks))
+        for each in remarks:
             if each not in before:
                 _LOG.warning("%s", each)
 

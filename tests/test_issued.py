@@ -120,11 +120,11 @@ def test_what_is_absent_in_a_message_is_not_ours_and_stands_in_no_reload_s_way()
         assert found is not None
         assert (found.svid, found.granted) == (API, frozenset([other_name("/other")]))
         assert issued.problems == ()
-        assert "the agent has ('external'), got 'internal'" in str(issued.unmet[0])
+        assert "the agent has ('external'), got 'internal'" in str(issued.remarks[0])
     with pytest.raises(ConfigError):
         issued.material(checked(hint="typo"), now())
     assert issued.material(checked(hint="external"), now()) is not None
-    assert issued.unmet == ()
+    assert issued.remarks == ()
 
 
 def other_name(path: str) -> SpiffeId:
@@ -155,7 +155,7 @@ def test_an_additional_identity_that_is_absent_takes_no_other_with_it() -> None:
     found = issued.material(pays, now())
     assert found is not None
     assert (found.svid, found.granted) == (fresh, frozenset([API.name]))
-    assert issued.unmet[0].where == "identity.additional.pays.hint"
+    assert issued.remarks[0].where == "identity.additional.pays.hint"
 
 
 def test_what_is_forgotten_is_known_by_its_name() -> None:

@@ -14,14 +14,14 @@ from sidecar.config.material import Material
 from sidecar.config.place import Finding, Invalid, Place
 from sidecar.config.wording import shown
 from sidecar.identity.bundle import BundleError, TrustBundle
-from sidecar.identity.reading import SvidError
+from sidecar.identity.reading import SvidError, read_der
 from sidecar.identity.spiffe_id import (
     SpiffeId,
     SpiffeIdError,
     parse_trust_domain,
     parse_trust_domain_id,
 )
-from sidecar.identity.svid import Svid
+from sidecar.identity.svid import Svid, check_signing_certificate
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -122,19 +122,20 @@ class _Reading:
     def bundles(self, response: X509SvidResponse) -> dict[str, TrustBundle]:
         """Read the bundle of each trust domain; the first is that of our own.
 
-        One whose roots have all expired will do: it lets nobody in, and a partner
-        that lets it come to that must not keep our own SVID from being renewed.
+        Of a partner's what will not do is left out, as `remarks` has it, and expired
+        roots let nobody in: whatever it makes of its bundle, it must not keep our own
+        SVID from being renewed.
         """
         found: dict[str, TrustBundle] = {}
-        sent: list[tuple[str, Callable[[str], str], bytes]]
-        sent = [(each.spiffe_id, _own_domain, each.bundle) for each in response.svids]
-        for name, der in response.federated_bundles.items():
-            sent.append((name, _domain, der))
-        for name, domain_of, der in sent:
-            what = f"bundle of {shown(name)}"
-            bundle = self.use(what, _read_bundle, name, domain_of, der)
+        for each in response.svids:
+            what = f"bundle of {shown(each.spiffe_id)}"
+            bundle = self.use(what, _own_bundle, each.spiffe_id, each.bundle)
             if bundle is not None:
                 found.setdefault(bundle.trust_domain, bundle)
+        for name, der in response.federated_bundles.items():
+            partner, _ = _federated(name, der)
+            if partner is not None:
+                found.setdefault(partner.trust_domain, partner)
         return found
 
     def use(self, what: str, read: Callable[..., T], *args: object) -> T | None:
@@ -145,13 +146,18 @@ class _Reading:
             return None
 
 
-def unmet_hints(response: X509SvidResponse, identity: Identity) -> tuple[Finding, ...]:
-    """Find the hints of *identity* that no SVID of *response* has."""
-    return tuple(
-        _no_such_hint(response, hint, place)
-        for _, hint, place in _hints(identity)
-        if _with_hint(response, hint) is None
-    )
+def remarks(response: X509SvidResponse, identity: Identity) -> Iterator[Finding]:
+    """Find what a response that will do is not as it was meant.
+
+    Hints of *identity* that no SVID has, and what was left out of others' bundles.
+    """
+    for _, hint, place in _hints(identity):
+        if _with_hint(response, hint) is None:
+            yield _no_such_hint(response, hint, place)
+    for name, der in response.federated_bundles.items():
+        _, wrong = _federated(name, der)
+        if wrong is not None:
+            yield Finding(("workload_api",), f"bundle of {shown(name)}: {wrong}")
 
 
 def _hints(identity: Identity) -> Iterator[tuple[str | None, str | None, Place]]:
@@ -173,15 +179,6 @@ def _no_such_hint(
     return Finding((*place, "hint"), f"{what}, got {shown(hint)}")
 
 
-def _own_domain(name: str) -> str:
-    return SpiffeId.parse(name).trust_domain
-
-
-def _domain(name: str) -> str:
-    # The standard asks for the SPIFFE ID of the domain; some send its name alone.
-    return parse_trust_domain_id(name) if "://" in name else parse_trust_domain(name)
-
-
 def _read_list(
     der: bytes, now: dt.datetime | None
 ) -> tuple[x509.CertificateRevocationList, ...]:
@@ -191,9 +188,32 @@ def _read_list(
     return crls
 
 
-def _read_bundle(name: str, domain_of: Callable[[str], str], der: bytes) -> TrustBundle:
-    if not der:
-        # A domain that has no X.509 authority, or none any more; of our own domain,
-        # there is always a bundle (SPIFFE Workload API 4.4 and 5.1).
-        return TrustBundle(domain_of(name), ())
-    return TrustBundle.from_der(domain_of(name), der)
+def _own_bundle(name: str, der: bytes) -> TrustBundle:
+    return TrustBundle.from_der(SpiffeId.parse(name).trust_domain, der)
+
+
+def _federated(name: str, der: bytes) -> tuple[TrustBundle | None, str | None]:
+    """Read what will do of another domain's bundle; say what is wrong with the rest.
+
+    An empty one trusts nobody (SPIFFE Workload API 4.4): SPIRE sends it for a domain
+    that has keys for JWTs alone.
+    """
+    try:
+        # The standard asks for the SPIFFE ID of the domain; some send its name alone.
+        parse = parse_trust_domain_id if "://" in name else parse_trust_domain
+        domain = parse(name)
+    except SpiffeIdError as error:
+        return None, str(error)
+    roots: dict[x509.Certificate, None] = {}
+    wrong = None
+    try:
+        certificates = read_der(der) if der else ()
+    except SvidError as error:
+        return TrustBundle(domain, ()), str(error)
+    for number, root in enumerate(certificates, 1):
+        try:
+            check_signing_certificate(root, domain)
+            roots[root] = None
+        except SvidError as error:
+            wrong = wrong or f"certificate {number} is left out: {error}"
+    return TrustBundle(domain, tuple(roots)), wrong

@@ -265,7 +265,9 @@ BROKEN: dict[str, Any] = {
     "no message": lambda town: b"\xff",
     "nothing": lambda town: response(),
     "an expired SVID": lambda town: api(town, -HOUR),
-    "a broken bundle": lambda town: api(town, federated={"spiffe://b.test": b"x"}),
+    "a broken bundle": lambda town: response(
+        entry(issue(town.authority, PATH), town.authority, bundle=b"x")
+    ),
     "a broken list": lambda town: api(town, crl=[b"x"]),
 }
 

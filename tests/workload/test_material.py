@@ -14,7 +14,7 @@ from sidecar.config.crl import parse_crls
 from sidecar.config.material import FileTrust
 from sidecar.config.model import AdditionalIdentity, Identity
 from sidecar.config.place import Invalid, written
-from sidecar.workload.material import material_of, unmet_hints
+from sidecar.workload.material import material_of, remarks
 from sidecar.workload.protobuf import MessageError
 from sidecar.workload.response import SentSvid, X509SvidResponse
 from tests.support.agent import der, entry, issue, response
@@ -183,10 +183,44 @@ def test_a_name_that_is_no_spiffe_id_is_no_trust_domain_either() -> None:
 def test_all_that_is_wrong_is_said() -> None:
     lines = refusals(
         entry(API, AUTHORITY, x509_svid=b"x"),
-        federated={"spiffe://partner.test/path": b"", "spiffe://other.test": b"x"},
+        entry(BILLING, AUTHORITY, bundle=b"x"),
         crl=[b"x"],
     )
-    assert len(lines) == 4
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "kept", "wrong"),
+    [
+        ("spiffe://partner.test", b"", (), None),
+        ("spiffe://partner.test", b"x", (), "must be at least one certificate in DER"),
+        (
+            "spiffe://partner.test",
+            der([API.leaf, PARTNER.root, *API.chain]),
+            (PARTNER.root,),
+            "certificate 1 is left out: a signing certificate must have cA true",
+        ),
+        (
+            "spiffe://partner.test/path",
+            der([PARTNER.root]),
+            None,
+            "must have no path",
+        ),
+    ],
+)
+def test_a_partner_s_bundle_that_will_not_do_spoils_nothing_else(
+    name: str, sent: bytes, kept: tuple[Any, ...] | None, wrong: str | None
+) -> None:
+    """Our own SVID is renewed whatever a partner puts into its bundle."""
+    material = judge(entry(API, AUTHORITY), federated={name: sent})
+    assert material.svid == API
+    found = material.bundles.get("partner.test")
+    assert (None if found is None else found.roots) == kept
+    message = response(entry(API, AUTHORITY), federated={name: sent})
+    answer = X509SvidResponse.parse(message.SerializeToString())
+    said = [each.what for each in remarks(answer, IDENTITY)]
+    assert len(said) == (wrong is not None)
+    assert all(wrong in each for each in said if wrong)
 
 
 def test_an_svid_that_is_not_ours_is_not_looked_at() -> None:
@@ -234,17 +268,10 @@ def test_a_name_is_followed_where_its_hint_is_gone() -> None:
 def test_hints_that_no_svid_has_are_found() -> None:
     sent = response(entry(API, AUTHORITY, "internal")).SerializeToString()
     answer = X509SvidResponse.parse(sent)
-    assert unmet_hints(answer, IDENTITY) == ()
-    (unmet,) = unmet_hints(answer, PAYS)
+    assert [*remarks(answer, IDENTITY)] == []
+    (unmet,) = remarks(answer, PAYS)
     assert written(unmet.place) == "additional.billing.hint"
     assert unmet.what.endswith("that the agent has ('internal'), got 'pays'")
-
-
-def test_an_empty_bundle_of_another_domain_trusts_nothing_of_it() -> None:
-    """SPIRE sends it for a domain that has keys for JWTs alone."""
-    bundles = {"spiffe://partner.test": b""}
-    found = judge(entry(API, AUTHORITY), federated=bundles).bundles
-    assert found["partner.test"].roots == ()
 
 
 SENT = response(
