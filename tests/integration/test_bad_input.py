@@ -39,13 +39,12 @@ from tests.integration.costs import cpu_seconds
 from tests.support.deadlines import eventually
 from tests.support.pki import new_authority
 from tests.support.ports import free_port
-from tests.support.sidecars import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.pki import Pair
-    from tests.support.sidecars import Record
+    from tests.support.sidecars import Record, Sidecar
 
     Act = Callable[[socket.socket], str]
 

@@ -19,7 +19,9 @@ def free_port() -> int:
     processes of the same network namespace.
     """
     for port in random.sample(_PORTS, len(_PORTS)):
-        if port not in _reservations and _is_free(port) and _reserve(port):
+        # In this order: to look is to listen for a moment, in whose way a program
+        # could come that was given the port.
+        if port not in _reservations and _reserve(port) and _is_free(port):
             return port
     raise RuntimeError(f"no free port in {_PORTS}")
 
