@@ -77,7 +77,7 @@ def check(
         endpoint_socket: SPIFFE_ENDPOINT_SOCKET of the environment.
         known: What was loaded before. A policy whose file has not changed since is
             not parsed again, and has no notes: with a hundred thousand rules that
-            takes seconds.
+            takes seconds. Certificates that were good are not judged by their time.
 
     Raises:
         ConfigError: At least one of the files will not do; it carries the problems
@@ -95,7 +95,7 @@ def check(
     except Invalid as error:
         findings.extend(error.findings)
     try:
-        material, files = _read_files(reading, now)
+        material, files = _read_files(reading, now, known)
     except Invalid as error:
         findings.extend(finding.under("identity") for finding in error.findings)
     if findings or problems:
@@ -156,14 +156,15 @@ def _lines(reading: ConfigReading) -> dict[str, int]:
 
 
 def _read_files(
-    reading: ConfigReading, now: dt.datetime
+    reading: ConfigReading, now: dt.datetime, known: Checked | None
 ) -> tuple[Material | None, FileTrust]:
     identity = reading.config.identity
     if "identity" in reading.unreadable:
         return None, FileTrust()
     if identity.from_files:
-        return read_material(identity, now), FileTrust()
-    return None, read_file_trust(identity, now)
+        before = None if known is None else known.material
+        return read_material(identity, now, before), FileTrust()
+    return None, read_file_trust(identity, now, None if known is None else known.files)
 
 
 def _notes(

@@ -100,13 +100,19 @@ def load_material(identity: Identity, now: dt.datetime) -> Material:
         raise ConfigError("identity", problems) from None
 
 
-def read_material(identity: Identity, now: dt.datetime) -> Material:
+def read_material(
+    identity: Identity, now: dt.datetime, known: Material | None = None
+) -> Material:
     """Load the files, for whoever knows on which line each of them is named.
+
+    What is in *known* was good before, and is not judged by its time again: one that
+    has ended since must not keep the others from being renewed, nor a policy from
+    being changed.
 
     Raises:
         Invalid: As for `load_material`, with places relative to `identity`.
     """
-    reading = _Reading(now, readable_keys=identity.allow_readable_key)
+    reading = _Reading(now, known, readable_keys=identity.allow_readable_key)
     names = bool(identity.accept & {NameKind.DNS, NameKind.SUBJECT})
     svid = reading.svid(identity, (), names=names)
     additional = {
@@ -145,13 +151,15 @@ def read_trust(identity: Identity, now: dt.datetime) -> Trust:
     )
 
 
-def read_file_trust(identity: Identity, now: dt.datetime) -> FileTrust:
+def read_file_trust(
+    identity: Identity, now: dt.datetime, known: FileTrust | None = None
+) -> FileTrust:
     """Load the files that *identity* names beside a Workload API.
 
     Raises:
         Invalid: As for `read_material`.
     """
-    reading = _Reading(now)
+    reading = _Reading(now, known)
     files = reading.trust(identity)
     if reading.findings:
         raise Invalid(reading.findings)
@@ -161,9 +169,16 @@ def read_file_trust(identity: Identity, now: dt.datetime) -> FileTrust:
 class _Reading:
     """Reads one file after the other and keeps what is wrong with each of them."""
 
-    def __init__(self, now: dt.datetime, *, readable_keys: bool = False) -> None:
+    def __init__(
+        self,
+        now: dt.datetime,
+        known: Material | FileTrust | None = None,
+        *,
+        readable_keys: bool = False,
+    ) -> None:
         self.findings: list[Finding] = []
         self._now = now
+        self._known = _certificates_of(known)
         self._readable_keys = readable_keys
 
     def svid(
@@ -191,6 +206,8 @@ class _Reading:
     def _check_time(
         self, leaf: x509.Certificate, place: Place, path: Path | None
     ) -> None:
+        if leaf in self._known:
+            return
         begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         if self._now < begin:
             what = f"{shown_path(path)}: not valid before {self._moment(begin)}"
@@ -236,6 +253,8 @@ class _Reading:
     def _check_roots(
         self, roots: Sequence[x509.Certificate], place: Place, path: Path
     ) -> None:
+        if self._known.issuperset(roots):
+            return
         last = max((root.not_valid_after_utc for root in roots), default=None)
         if last is not None and last < self._now:
             every = f"all {len(roots)} certificates expired, the last"
@@ -261,3 +280,14 @@ class _Reading:
 
     def _moment(self, moment: dt.datetime) -> str:
         return f"{stamp(moment)}, {seen_from(moment, self._now)}"
+
+
+def _certificates_of(known: Material | FileTrust | None) -> set[x509.Certificate]:
+    if known is None:
+        return set()
+    found = {*known.name_roots}
+    if isinstance(known, Material):
+        found.update(svid.leaf for svid in (known.svid, *known.additional.values()))
+        for bundle in known.bundles.values():
+            found.update(bundle.roots)
+    return found

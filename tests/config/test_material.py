@@ -10,7 +10,12 @@ from attrs import evolve
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, strategies as st
 
-from sidecar.config.material import load_material, read_trust
+from sidecar.config.material import (
+    load_material,
+    read_file_trust,
+    read_material,
+    read_trust,
+)
 from sidecar.config.model import AdditionalIdentity, Identity, NameKind
 from sidecar.config.place import Invalid
 from sidecar.config.problems import ConfigError
@@ -356,3 +361,30 @@ def test_all_that_is_wrong_with_trust_is_told_at_once() -> None:
         ("trust_bundles", "example.org"),
         ("crl",),
     ]
+
+
+def test_what_was_good_is_not_judged_by_its_time_again() -> None:
+    """A partner whose roots have ended must not keep us from renewing our own."""
+    partner = Authority.root("partner", end=NOW + DAY)
+    Path("partner.crt").write_bytes(pem(partner.certificate))
+    both = {"example.org": Path("ca.crt"), "partner.test": Path("partner.crt")}
+    identity = evolve(NAMES, trust_bundles=both)
+    known = read_material(identity, NOW)
+    later = max(NOW + 2 * DAY, known.svid.not_valid_after + DAY)
+    assert read_material(identity, later, known) == known
+    with pytest.raises(Invalid):
+        read_material(identity, later)
+    Path("partner.crt").write_bytes(pem(Authority.root("partner", end=OLD).certificate))
+    with pytest.raises(Invalid) as caught:
+        read_material(identity, NOW, known)
+    (finding,) = caught.value.findings
+    assert finding.place == ("trust_bundles", "partner.test")
+
+
+def test_nor_are_the_roots_that_stand_beside_a_workload_api() -> None:
+    known = read_file_trust(NAMES, NOW)
+    assert known.name_roots
+    later = max(root.not_valid_after_utc for root in known.name_roots) + DAY
+    assert read_file_trust(NAMES, later, known) == known
+    with pytest.raises(Invalid):
+        read_file_trust(NAMES, later)
