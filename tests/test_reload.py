@@ -335,7 +335,7 @@ async def test_several_broken_files_are_counted_one_by_one(desk: Desk) -> None:
 
 async def test_limits_are_others_from_now_on(desk: Desk) -> None:
     mesh = desk.mesh
-    assert mesh.slots.value == 10_000
+    assert mesh.slots.value > 5  # as many as there are descriptors for
     mesh.slots.acquire_nowait()
     desk.configure(limits={"connections": 5, "handshakes": 3, "idle_seconds": 7})
     assert await desk.reloader.reload() == []
