@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.guard.exercise import Batch
 
 _MOST: Final = 8
-_TOLERANCE_OF_BULK: Final = 0.20
+_TOLERANCE_OF_BULK: Final = 0.30
 
 
 @frozen

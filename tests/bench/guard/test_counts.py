@@ -75,5 +75,5 @@ def test_a_count_may_vary_within_its_tolerance(
 
 
 def test_bulk_may_vary_more() -> None:
-    assert not Verdict(count(119, MEGABYTE), 100).has_grown
-    assert Verdict(count(121, MEGABYTE), 100).has_grown
+    assert not Verdict(count(129, MEGABYTE), 100).has_grown
+    assert Verdict(count(131, MEGABYTE), 100).has_grown
