@@ -56,7 +56,6 @@ def _parser(first: str | None) -> Parser:
         prog="sidecar",
         description="A per-pod mTLS proxy for a service mesh.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -69,12 +68,10 @@ def _parser(first: str | None) -> Parser:
 def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
-        allow_abbrev=False,
         help="run the sidecar",
         description="Run until SIGTERM, which drains; a second one ends at once. "
         "SIGHUP reloads now.",
         epilog="example:\n  sidecar run --config /etc/sidecar/sidecar.yaml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
     run.add_argument(
@@ -90,7 +87,6 @@ def _add_run(commands: Commands) -> None:
 def _add_check(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
-        allow_abbrev=False,
         help="find every problem of a configuration, without running it",
         description="Read a configuration, the policy that it names and the keys and\n"
         "certificates, and report every problem at once; or the ConfigMaps with them\n"
@@ -98,7 +94,6 @@ def _add_check(commands: Commands) -> None:
         epilog="examples:\n  sidecar check sidecar.yaml\n"
         "  sidecar check --json sidecar.yaml | jq .problems\n"
         "  helm template sidecar CHART --values values.yaml | sidecar check --manifests -",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = check.add_mutually_exclusive_group(required=True)
     what.add_argument("file", type=Path, nargs="?", metavar="FILE")
@@ -112,13 +107,11 @@ def _add_check(commands: Commands) -> None:
 def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
-        allow_abbrev=False,
         help="see it work, with nothing set up",
         description="Make a throw-away PKI, start a small HTTP application and a "
         "sidecar on each side, call it in four ways, and show what each caller saw, "
         "why, and the metrics that are left. Needs no network and leaves nothing.",
         epilog="example:\n  sidecar demo --keep    leave it running, and say how to try it",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     demo.add_argument(
         "--keep", action="store_true", help="leave it running until Ctrl-C"
@@ -153,13 +146,11 @@ def _add_webhook(commands: Commands) -> None:
 def _add_wait(commands: Commands) -> None:
     wait = commands.add_parser(
         "wait",
-        allow_abbrev=False,
         help="wait until the sidecar is ready",
         description="Wait until the sidecar is ready, and say why where it is not. For "
         "a postStart hook, behind which the kubelet holds the application.",
         epilog="example:\n  sidecar wait --timeout 60\n\n"
         "exit status: 0 ready, 1 not ready in time, 2 the input was wrong",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     wait.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="(60)"

@@ -59,12 +59,10 @@ def add_parser(commands: Commands) -> None:
     """
     certs = commands.add_parser(
         "certs",
-        allow_abbrev=False,
         help="make and explain certificates for development",
         description="A CA and SVIDs for development: P-256, short-lived, exactly what\n"
         "the SPIFFE standard asks. Not for production: the CA's key is a file.",
         epilog=_CERTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = certs.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_init(below)
@@ -77,11 +75,9 @@ def add_parser(commands: Commands) -> None:
 def _add_init(commands: Commands) -> None:
     init = commands.add_parser(
         "init",
-        allow_abbrev=False,
         help="make a CA for a trust domain",
         description="Make ca.crt, the trust bundle of a trust domain, and ca.key.",
         epilog=_INIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     init.add_argument(
         "--trust-domain",
@@ -100,12 +96,10 @@ def _add_init(commands: Commands) -> None:
 def _add_issue(commands: Commands) -> None:
     issue = commands.add_parser(
         "issue",
-        allow_abbrev=False,
         help="make an SVID for a workload",
         description="Make NAME.crt, the certificate of a workload, and NAME.key,\n"
         "signed by the CA that `sidecar certs init` made in DIR.",
         epilog=_ISSUE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     issue.add_argument("spiffe_id", metavar="SPIFFE-ID")
     issue.add_argument(
@@ -133,14 +127,12 @@ def _add_issue(commands: Commands) -> None:
 def _add_show(commands: Commands) -> None:
     show = commands.add_parser(
         "show",
-        allow_abbrev=False,
         help="explain a certificate, clause by clause",
         description="Explain every certificate of a file (PEM, DER, or a SPIFFE bundle\n"
         "as a JWK Set) or of a SPIFFE Workload API, from whatever CA: who it names, and\n"
         "which rules of the SPIFFE standard it keeps or breaks. Exit status 0 if it\n"
         "could be read, whatever it says.",
         epilog=_SHOW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     show.add_argument(
         "file",
@@ -154,13 +146,11 @@ def _add_show(commands: Commands) -> None:
 def _add_webhook(commands: Commands) -> None:
     webhook = commands.add_parser(
         "webhook",
-        allow_abbrev=False,
         help="keep the certificate of `sidecar webhook` in a cluster",
         description="Make a certificate for `sidecar webhook` where there is none that is\n"
         "good for long enough, write it to a Secret, and its CA to a webhook\n"
         "configuration. Both have to be there. For a Job of the Helm chart.",
         epilog=_WEBHOOK,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for option, what in (
         ("--namespace", "of the service and the Secret"),

@@ -44,11 +44,9 @@ def add_conformance(commands: Commands) -> None:
     """Add `sidecar certs conformance`."""
     parser = commands.add_parser(
         "conformance",
-        allow_abbrev=False,
         help="ask an mTLS endpoint what it accepts, clause by clause",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--target", metavar="HOST:PORT", help="the endpoint")
     parser.add_argument("--server-name", metavar="NAME", help="ask for it by SNI")

@@ -25,7 +25,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # What an abbreviation stands for changes when an option is added.
-        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+        options.setdefault("allow_abbrev", False)
+        # Examples have lines of their own.
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*arguments, **options)
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words of a command line.

@@ -5,12 +5,13 @@ Apart from what they do, so that other commands do not import it.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.
+    import argparse
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 _COMMAND: Final = "sidecar.commands.inject"
@@ -37,11 +38,9 @@ def add_inject_parser(commands: Commands) -> None:
     """Add `inject`."""
     parser = commands.add_parser(
         "inject",
-        allow_abbrev=False,
         help="manifests in, manifests with the sidecar out",
         description="Put the sidecar into the pods of Kubernetes manifests.",
         epilog=_INJECT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--settings", type=Path, required=True, metavar="FILE", help="injection.yaml"
@@ -59,11 +58,9 @@ def add_uninject_parser(commands: Commands) -> None:
     """Add `uninject`."""
     parser = commands.add_parser(
         "uninject",
-        allow_abbrev=False,
         help="manifests with the sidecar in, as they were before out",
         description="Take the sidecar out of the pods of Kubernetes manifests.",
         epilog=_UNINJECT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_files(parser)
     parser.set_defaults(command=_COMMAND, settings=None, patch=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.
+    import argparse
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 _POLICY: Final = """\
@@ -70,12 +71,10 @@ def add_parser(commands: Commands) -> None:
     """
     policy = commands.add_parser(
         "policy",
-        allow_abbrev=False,
         help="decide offline, with the same engine",
         description="Say what a policy does with a connection, without making one: by\n"
         "the code that decides in `sidecar run`.",
         epilog=_POLICY,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_explain(below)
@@ -85,7 +84,6 @@ def add_parser(commands: Commands) -> None:
 def _add_explain(commands: Commands) -> None:
     explain = commands.add_parser(
         "explain",
-        allow_abbrev=False,
         help="say whether a connection is let in, by which rule, and why not by others",
         description="Say what becomes of a connection to the application: allowed,\n"
         "denied or audited, by which rule, and what every other rule misses; or, with\n"
@@ -93,7 +91,6 @@ def _add_explain(commands: Commands) -> None:
         "alone, of which no port has a mode. Nothing is dialled or looked up, and no\n"
         "private key is read.",
         epilog=_EXPLAIN,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_what(explain)
     who = explain.add_argument_group("who connects, one of")
@@ -165,12 +162,10 @@ def _add_explain(commands: Commands) -> None:
 def _add_test(commands: Commands) -> None:
     test = commands.add_parser(
         "test",
-        allow_abbrev=False,
         help="try cases on a policy: all failures at once, each explained",
         description="Try cases on a policy, by the code that decides in `sidecar run`,\n"
         "and say which do not hold, why, and which rules decided none of them.",
         epilog=_TEST,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     test.add_argument("files", type=Path, nargs="+", metavar="FILE", help="cases")
     test.add_argument(

@@ -77,7 +77,6 @@ def add_parser(commands: Commands) -> None:
         description="Turn all TCP of a pod to the sidecar that runs beside the\n"
         "application, with iptables, on IPv4 and IPv6. For an init container.",
         epilog=_REDIRECT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     below = redirect.add_subparsers(title="commands", metavar="COMMAND", required=True)
     added = below.add_parser(
@@ -86,7 +85,6 @@ def add_parser(commands: Commands) -> None:
         description="Put the rules in place, in both families or in none. What is in\n"
         "place already is not touched, and nor is any rule of somebody else.",
         epilog=_APPLY,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(added)
     _add_option(added, BACKEND)
@@ -103,7 +101,6 @@ def add_parser(commands: Commands) -> None:
         description="Print what `apply` gives to iptables-restore and\n"
         "ip6tables-restore where nothing is in place yet.",
         epilog=_SHOW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(shown)
     shown.add_argument(
@@ -115,7 +112,6 @@ def add_parser(commands: Commands) -> None:
         help="take the rules away again; needs NET_ADMIN and NET_RAW",
         description="Take away what `apply` put in place, and nothing else.",
         epilog=_REMOVE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_option(removed, LOCK_SECONDS)
     removed.set_defaults(command=__name__, act=_remove)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from sidecar.redirect.gather import Wish, gather
 from sidecar.redirect.options import OptionsError, parse_options
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping
 
     from sidecar.config.model import Endpoint
@@ -64,7 +64,6 @@ def add_parser(
         description="Make connections that must be captured and connections that must\n"
         "not, on IPv4 and IPv6; read the rules; and name what is wrong, and what to do.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(check)
     check.add_argument(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.
+    import argparse
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 
@@ -15,14 +16,12 @@ def add_parser(commands: Commands) -> None:
     """Add `webhook`."""
     webhook = commands.add_parser(
         "webhook",
-        allow_abbrev=False,
         help="inject the sidecar when an API server asks",
         description="Answer admission reviews for pods, at /inject: the same patch as\n"
         "that of `sidecar inject`. Certificate and settings are read again when\n"
         "their files change. SIGTERM drains.",
         epilog="example:\n  sidecar webhook --settings injection.yaml "
         "--cert tls.crt --key tls.key",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name, text in (
         ("--settings", "injection.yaml: what pods get"),
